@@ -1,0 +1,1 @@
+"""Cordboard's customer master: customers, interactions, service requests."""

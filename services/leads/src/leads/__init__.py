@@ -1,0 +1,1 @@
+"""Cordboard's leads: strangers become customers."""

@@ -1,0 +1,1 @@
+"""Cordboard's notifications: signed webhooks and the event stream."""

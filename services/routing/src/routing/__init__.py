@@ -1,0 +1,1 @@
+"""Cordboard's routing: the right agent for every work item."""

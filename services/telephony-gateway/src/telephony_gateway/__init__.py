@@ -1,0 +1,1 @@
+"""Cordboard's telephony gateway: what PBXs say, normalised."""
