@@ -1,0 +1,1 @@
+"""Who is calling, and what part of the organisation that caller may see."""

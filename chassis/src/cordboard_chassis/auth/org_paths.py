@@ -1,0 +1,35 @@
+"""Places in the organisation: ``/`` contains ``/cn``, which contains ``/cn/east/shanghai``."""
+
+from typing import Any
+
+from cordboard_contracts import OrgPath
+from sqlalchemy import ColumnElement, or_, true
+
+from cordboard_chassis.refusals import Forbidden
+
+__all__ = ["ROOT", "OrgPath", "is_within", "require_within", "within"]
+
+ROOT = "/"
+"""The whole organisation."""
+
+
+def is_within(path: str, scope: str) -> bool:
+    """Whether ``path`` is ``scope`` itself or somewhere below it; ``/cn/eastern`` is not below ``/cn/east``."""
+    return scope == ROOT or path == scope or path.startswith(scope + "/")
+
+
+def require_within(path: str, scope: str, field: str = "org_path") -> None:
+    """Let nobody write outside of the own part of the organisation.
+
+    Raises:
+        Forbidden: ``path`` is not within ``scope``.
+    """
+    if not is_within(path, scope):
+        raise Forbidden(f"{path} is outside of {scope}, to which this token is limited", field)
+
+
+def within(column: ColumnElement[Any], scope: str) -> ColumnElement[bool]:
+    """The filter that each query of rows with an ``org_path`` carries; row-level security is the second lock."""
+    if scope == ROOT:
+        return true()
+    return or_(column == scope, column.like(scope + "/%"))
