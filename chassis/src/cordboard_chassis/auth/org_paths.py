@@ -14,8 +14,8 @@ ROOT = "/"
 
 
 def is_within(path: str, scope: str) -> bool:
-    """Whether ``path`` is ``scope`` itself or somewhere below it; ``/cn/eastern`` is not below ``/cn/east``."""
-    return scope == ROOT or path == scope or path.startswith(scope + "/")
+    """Whether ``path`` is ``scope`` itself or below it; ``/cn/eastern`` is not below ``/cn/east``."""
+    return scope in (ROOT, path) or path.startswith(scope + "/")
 
 
 def require_within(path: str, scope: str, field: str = "org_path") -> None:
@@ -29,7 +29,7 @@ def require_within(path: str, scope: str, field: str = "org_path") -> None:
 
 
 def within(column: ColumnElement[Any], scope: str) -> ColumnElement[bool]:
-    """The filter that each query of rows with an ``org_path`` carries; row-level security is the second lock."""
+    """The filter of each query of rows with an ``org_path``; row-level security is the second lock."""
     if scope == ROOT:
         return true()
     return or_(column == scope, column.like(scope + "/%"))

@@ -93,7 +93,7 @@ def principal(*roles: Role) -> Callable[..., Awaitable[Principal]]:
 
 
 async def authenticate(request: Request, credential: str) -> Principal:
-    """Check a credential that came some other way than the header (an event stream's query), and remember it."""
+    """Check a credential, which may have come some other way than by header (an event stream's query)."""
     known: Any = getattr(request.state, "principal", None)
     if known is not None and request.state.credential == credential:
         assert isinstance(known, Principal)

@@ -28,6 +28,9 @@ REFRESH_PAUSE_S = 10.0
 """A key id that we do not know makes us look again, but not more often than this."""
 
 
+_ROLES = frozenset(Role)
+
+
 class _Claims(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
@@ -102,7 +105,7 @@ def _read(location: str) -> bytes:
 def _parse(body: bytes) -> dict[str | None, jwt.PyJWK]:
     document: Any = json.loads(body)
     if not isinstance(document, dict) or not isinstance(document.get("keys"), list):
-        raise ValueError("not a JSON Web Key Set")
+        raise ValueError("not a JSON Web Key Set")  # noqa: TRY004 (wrong content, not a wrong argument)
     keys: dict[str | None, jwt.PyJWK] = {}
     for entry in document["keys"]:
         if not isinstance(entry, dict) or entry.get("use", "sig") != "sig":
@@ -172,7 +175,7 @@ def _caller(payload: dict[str, Any]) -> Principal:
         raise Unauthenticated(f"the token's claim {claim} is missing or wrong") from error
     return Principal(
         subject=claims.sub,
-        roles=frozenset(Role(role) for role in claims.roles if role in Role),
+        roles=frozenset(Role(role) for role in claims.roles if role in _ROLES),
         org_path=claims.org_path,
         agent_id=claims.agent_id,
         partner_id=claims.partner_id,
