@@ -124,7 +124,7 @@ class CustomerAnswered(CallEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class LegEvent(CallEvent):
-    """Something happened to an agent's leg. ``device`` lets a leg be understood whose beginning was missed."""
+    """Something happened to an agent's leg. ``device`` helps when the leg's beginning was missed."""
 
     leg: str
     device: str | None = None
@@ -235,5 +235,5 @@ class CommandRefused(PbxEvent):
 
     command_id: UUID
     reason: str
-    """A stable word: ``no-such-call``, ``no-such-leg``, ``no-such-device``, ``wrong-state``, ``unsupported``."""
+    """A stable word: ``no-such-call``, ``no-such-leg``, ``no-such-device``, ``wrong-state`` ..."""
     detail: str = ""

@@ -1,4 +1,4 @@
-"""The words of CSTA (ECMA-269) that calls, PBXs and contracts share. The values are those of the contracts."""
+"""The words of CSTA (ECMA-269) that calls, PBXs and contracts share, with the contracts' values."""
 
 from enum import StrEnum
 

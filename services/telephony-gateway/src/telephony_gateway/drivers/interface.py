@@ -7,8 +7,8 @@ Rules that hold for every driver:
 * `ConnectionUp` with a full snapshot is the first event of each connection, `ConnectionLost` the last.
 * Events are reported one after the other. ``report`` waits while the gateway is busy; a driver reads no
   further meanwhile, so nothing piles up in memory.
-* Events may be duplicated, late, or contradict each other, as real PBXs do; the model tolerates that. A driver
-  does not remember calls beyond what it needs to name them and their legs.
+* Events may be duplicated, late, or contradict each other, as real PBXs do; the model tolerates that.
+  A driver does not remember calls beyond what it needs to name them and their legs.
 * No answer and no event is not an error of the caller: `send` only hands over.
 """
 
@@ -135,14 +135,14 @@ class Driver(Protocol):
     """A connection to one PBX."""
 
     async def run(self, report: Report) -> None:
-        """Connect, report, reconnect after a loss with growing, jittered pauses of 5 s at most; until cancelled.
+        """Connect, report, reconnect after a loss with growing, jittered pauses (5 s at most); until cancelled.
 
         Never raises because of the PBX or the network: that is `ConnectionLost`. When cancelled it closes the
         connection and reports nothing more.
         """
 
     async def send(self, commands: Sequence[Command]) -> None:
-        """Write commands in this order; returns once they are written, without waiting for what comes of them.
+        """Write commands in this order; return once they are written, before anything comes of them.
 
         Raises:
             Disconnected: some may not have been written. The gateway sends what is unanswered again after the
