@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, Field, StringConstraints
 
 from cordboard_contracts.envelope import CommandData, EventData, OrgPath, OwnerId, Value
 from cordboard_contracts.registry import command, event
-from cordboard_contracts.vocabulary import E164, Attributes, Identifier, Name
+from cordboard_contracts.vocabulary import E164, Attributes, Identifier, Name, Territory
 
 Dialled = Annotated[str, StringConstraints(max_length=80)]
 """A number or address as it stood on the wire."""
@@ -91,6 +91,12 @@ class AgentConnection(Value):
     initiated_at: AwareDatetime
     alerting_at: AwareDatetime | None = None
     answered_at: AwareDatetime | None = None
+    """When the device was picked up."""
+    joined_at: AwareDatetime | None = None
+    """When this agent was first connected with the customer: later than ``answered_at`` after a consultation, or
+    when the customer of an outbound call picked up last. The conversation lasts from here to ``ended_at``."""
+    consultation: bool = False
+    """Another agent asks this one for advice; the customer is not connected to this one (yet)."""
     ended_at: AwareDatetime | None = None
     holds: Annotated[tuple[Span, ...], Field(max_length=1000)] = ()
 
@@ -112,7 +118,11 @@ class Call(Value):
     from_name: Name = ""
     dialled: Dialled
     """The number the customer called (DID), or that was called."""
+    diverted_from: Dialled | None = None
+    """The number that was called at first, when the call was diverted to ``dialled``."""
     trunk: Identifier | None = None
+    territory: Territory | None = None
+    """Where the trunk's callers are, as far as the trunk tells."""
     attributes: Attributes = Field(default_factory=dict)
     """What the IVR learned; ``digits`` holds the keys pressed while waiting."""
     connections: Annotated[tuple[AgentConnection, ...], Field(max_length=200)] = ()

@@ -81,7 +81,7 @@ class BlindTransfer(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class Consult(Command):
-    """Put the customer on hold and ring ``device`` for this leg's agent: `LegHeld`, then events of the new leg."""
+    """Put the customer on hold and ring ``device`` for this leg's agent: `LegHeld`, then the new leg."""
 
     leg: str
     new_leg: str

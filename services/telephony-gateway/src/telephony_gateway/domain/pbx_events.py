@@ -178,7 +178,7 @@ class LegCleared(LegEvent):
 class CallTransferred(LegEvent):
     """The customer is given to ``leg``, which rings (blind) or talks (attended) already.
 
-    A `LegCleared` of ``from_leg`` comes too, before or after.
+    `LegCleared` of ``from_leg`` comes after it: in between the customer belongs to both, never to nobody.
     """
 
     from_leg: str | None = None

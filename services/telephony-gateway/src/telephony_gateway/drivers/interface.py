@@ -135,7 +135,7 @@ class Driver(Protocol):
     """A connection to one PBX."""
 
     async def run(self, report: Report) -> None:
-        """Connect, report, reconnect after a loss with growing, jittered pauses (5 s at most); until cancelled.
+        """Connect, report, reconnect after a loss with growing, jittered pauses of 5 s at most; never end.
 
         Never raises because of the PBX or the network: that is `ConnectionLost`. When cancelled it closes the
         connection and reports nothing more.
