@@ -93,8 +93,8 @@ class AgentConnection(Value):
     answered_at: AwareDatetime | None = None
     """When the device was picked up."""
     joined_at: AwareDatetime | None = None
-    """When this agent was first connected with the customer: later than ``answered_at`` after a consultation, or
-    when the customer of an outbound call picked up last. The conversation lasts from here to ``ended_at``."""
+    """When this agent was first connected with the customer: later than ``answered_at`` after a consultation,
+    or when the customer of an outbound call picked up last. They talk from here to ``ended_at``."""
     consultation: bool = False
     """Another agent asks this one for advice; the customer is not connected to this one (yet)."""
     ended_at: AwareDatetime | None = None
