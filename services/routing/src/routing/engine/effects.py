@@ -1,0 +1,155 @@
+"""What the engine decided. Each effect carries what storage has to write; nothing else changed.
+
+Within one step they stand in the order in which they happened, but what became of the agents comes last,
+once per agent.
+"""
+
+from dataclasses import dataclass
+
+from routing.engine.model import AgentRecord, AgentStatus, Assignment, Item, QueueConfig, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class QueueChanged:
+    """A queue is new or has other settings."""
+
+    queue: QueueConfig
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRemoved:
+    """A queue is gone."""
+
+    queue_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentPut:
+    """An agent is new or has another profile; the status is as before, or that of a new agent."""
+
+    agent: AgentRecord
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRemoved:
+    """An agent is gone."""
+
+    agent_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentChanged:
+    """An agent's status changed. Others need to hear of it only if ``visible``: state or reason changed."""
+
+    agent_id: str
+    status: AgentStatus
+    visible: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ItemQueued:
+    """The item waits: it is new, or its assignment ended without success, or it was put elsewhere.
+
+    An item for which an agent is free goes straight to :class:`AssignmentOffered` without this.
+    """
+
+    item: Item
+    avoid: str | None
+    avoid_until: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemChanged:
+    """Queue, requirement or priority of an open item changed; its state did not."""
+
+    item: Item
+
+
+@dataclass(frozen=True, slots=True)
+class ItemCompleted:
+    """An agent finished it."""
+
+    item: Item
+    outcome: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemCancelled:
+    """It went away before an agent took it."""
+
+    item: Item
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class AssignmentOffered:
+    """An agent was chosen; the item is offered until ``assignment.expires_at``."""
+
+    assignment: Assignment
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class AssignmentAccepted:
+    """The agent took it, after an offer or without one (then ``offered_at`` = ``expires_at`` = now)."""
+
+    assignment: Assignment
+
+
+@dataclass(frozen=True, slots=True)
+class AssignmentDeclined:
+    """The agent refused it."""
+
+    assignment: Assignment
+
+
+@dataclass(frozen=True, slots=True)
+class AssignmentExpired:
+    """The agent did not react in time."""
+
+    assignment: Assignment
+
+
+@dataclass(frozen=True, slots=True)
+class AssignmentFailed:
+    """The agent's device was busy, dead or not answered: the outcome is a ``Miss``."""
+
+    assignment: Assignment
+
+
+@dataclass(frozen=True, slots=True)
+class AssignmentCancelled:
+    """It was withdrawn. The outcome says why.
+
+    ``agent_not_ready``, ``agent_offline``, ``agent_removed``, ``device_unreachable``, ``no_room`` (the agent
+    took something else), or what a CancelItem, RequeueItem or TakeItem said.
+    """
+
+    assignment: Assignment
+
+
+@dataclass(frozen=True, slots=True)
+class AssignmentCompleted:
+    """The agent is done with it."""
+
+    assignment: Assignment
+
+
+Effect = (
+    QueueChanged
+    | QueueRemoved
+    | AgentPut
+    | AgentRemoved
+    | AgentChanged
+    | ItemQueued
+    | ItemChanged
+    | ItemCompleted
+    | ItemCancelled
+    | AssignmentOffered
+    | AssignmentAccepted
+    | AssignmentDeclined
+    | AssignmentExpired
+    | AssignmentFailed
+    | AssignmentCancelled
+    | AssignmentCompleted
+)

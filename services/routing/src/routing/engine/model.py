@@ -1,0 +1,297 @@
+"""What the engine knows about: agents, queues, items and assignments, as plain values.
+
+Times are integer milliseconds since the epoch and end in ``_at``, ``_until`` or ``since``; durations are
+milliseconds and end in ``_ms``. Ids are strings that others chose. The enums have the same words as
+``cordboard_contracts.routing``, which the engine does not import.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+OrderKey = tuple[int | str, ...]
+"""By what agents are compared; the smallest is offered first. It ends with the agent's id, so no two are equal."""
+
+
+class WorkKind(StrEnum):
+    """What waits for an agent; the channel whose capacity it takes."""
+
+    CALL = "call"
+    LEAD = "lead"
+    SERVICE_REQUEST = "service_request"
+
+
+class Mode(StrEnum):
+    """What an agent (or a missed offer) said about the agent's readiness."""
+
+    OFFLINE = "offline"
+    NOT_READY = "not_ready"
+    READY = "ready"
+
+
+class AgentState(StrEnum):
+    """What an agent does, as others see it. It follows from mode, wrap-up and work in hand.
+
+    The first that applies: holds a call -> busy; mode offline -> offline; in wrap-up -> wrap_up; mode not
+    ready -> not_ready; no room for anything -> busy; else ready.
+    """
+
+    OFFLINE = "offline"
+    READY = "ready"
+    NOT_READY = "not_ready"
+    BUSY = "busy"
+    WRAP_UP = "wrap_up"
+
+
+class DeviceState(StrEnum):
+    """What the agent's phone could do just now. Unreachable: no calls are offered. In use: nothing is."""
+
+    IDLE = "idle"
+    IN_USE = "in_use"
+    UNREACHABLE = "unreachable"
+
+
+class ItemState(StrEnum):
+    """Where an open item is. The engine forgets an item when it is completed or cancelled."""
+
+    WAITING = "waiting"
+    OFFERED = "offered"
+    ACCEPTED = "accepted"
+
+
+class AssignmentState(StrEnum):
+    """Where an assignment is. The engine forgets it when it is in any but the first two."""
+
+    OFFERED = "offered"
+    ACCEPTED = "accepted"
+    DECLINED = "declined"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    COMPLETED = "completed"
+
+
+class Miss(StrEnum):
+    """Why an agent did not take what was offered. An offer that expired is a miss for ``no_answer``."""
+
+    NO_ANSWER = "no_answer"
+    BUSY = "busy"
+    UNREACHABLE = "unreachable"
+    DECLINED = "declined"
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """What an item asks of its agent.
+
+    ``skills`` holds (skill, least level) pairs, all of which the agent must reach; use :meth:`of`, which
+    sorts them, so that equal requirements are equal values. A language is a skill, see
+    :func:`language_skill`. ``territory`` is a hierarchical code, ``CN-31-0115``; without one every agent's
+    territory will do.
+    """
+
+    skills: tuple[tuple[str, int], ...] = ()
+    territory: str | None = None
+
+    @staticmethod
+    def of(skills: Mapping[str, int], territory: str | None = None) -> "Requirement":
+        """Least levels of 0 ask nothing and are left out."""
+        return Requirement(tuple(sorted((s, level) for s, level in skills.items() if level > 0)), territory)
+
+
+def language_skill(language: str) -> str:
+    """The skill of speaking a language: ``language:zh-CN``."""
+    return f"language:{language}"
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """How much an agent can have at once, offered or accepted: items of each kind, and weight in total.
+
+    A kind that is missing is a channel that the agent does not work. ``total`` None is no limit of its own.
+    """
+
+    items: Mapping[WorkKind, int] = field(default_factory=lambda: {WorkKind.CALL: 1})
+    total: int | None = None
+
+    def __post_init__(self) -> None:
+        if any(count < 0 for count in self.items.values()):
+            raise ValueError("capacity: the number of items of a kind is 0 or more")
+        if self.total is not None and self.total < 0:
+            raise ValueError("capacity: the total weight is 0 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class AgentProfile:
+    """What an agent can do. Agents with equal profiles are interchangeable but for load and idle time.
+
+    ``territories`` are the roots of the sub-trees that the agent covers; none means everywhere. An agent
+    without a device gets no calls.
+    """
+
+    skills: Mapping[str, int] = field(default_factory=dict)
+    territories: tuple[str, ...] = ()
+    capacity: Capacity = field(default_factory=Capacity)
+    device_id: str | None = None
+
+    def __post_init__(self) -> None:
+        for skill, level in self.skills.items():
+            if not 0 <= level <= 100:
+                raise ValueError(f"skill {skill}: a level is 0 to 100, not {level}")
+
+
+@dataclass(frozen=True, slots=True)
+class AgentStatus:
+    """Everything about an agent that changes while working; stored as it is.
+
+    ``state``, ``reason`` and ``since`` are for others to see. ``mode`` and ``mode_reason`` are what the
+    agent said last, ``idle_since`` is when the agent last became ready or finished something,
+    ``misses`` counts offers not taken since the last one taken.
+    """
+
+    state: AgentState
+    reason: str | None
+    since: int
+    mode: Mode
+    mode_reason: str | None
+    device: DeviceState
+    idle_since: int
+    wrap_up_until: int | None
+    misses: int
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRecord:
+    """An agent as stored."""
+
+    agent_id: str
+    profile: AgentProfile
+    status: AgentStatus
+
+
+@dataclass(frozen=True, slots=True)
+class QueueConfig:
+    """How the items of a queue are treated.
+
+    ``priority`` is added to that of each item, and each point of priority counts as ``priority_credit_ms``
+    of waiting: with a minute per point, an item's urgency is minutes waited + priority.
+    """
+
+    queue_id: str
+    offer_timeout_ms: int = 20_000
+    wrap_up_ms: int = 0
+    priority: int = 0
+    priority_credit_ms: int = 60_000
+
+    def __post_init__(self) -> None:
+        if self.offer_timeout_ms <= 0:
+            raise ValueError("offer_timeout_ms: an offer lasts 1 ms or longer")
+        if self.wrap_up_ms < 0 or self.priority_credit_ms < 0:
+            raise ValueError("wrap_up_ms and priority_credit_ms are 0 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """Something that waits for an agent, or has one.
+
+    ``preferred_agent`` gets it before all others if that agent is eligible and has room when it is placed.
+    """
+
+    item_id: str
+    kind: WorkKind
+    queue: str
+    requirement: Requirement
+    priority: int
+    submitted_at: int
+    preferred_agent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemRecord:
+    """An open item as stored. ``avoid`` is not offered the item before ``avoid_until``."""
+
+    item: Item
+    state: ItemState
+    avoid: str | None = None
+    avoid_until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """An item in the hands of an agent, or on its way there.
+
+    ``token`` is the fencing token: it grows with each assignment of the workspace. ``outcome`` says why it
+    ended as it did.
+    """
+
+    assignment_id: str
+    token: int
+    item_id: str
+    agent_id: str
+    device_id: str | None
+    state: AssignmentState
+    offered_at: int
+    expires_at: int
+    accepted_at: int | None = None
+    ended_at: int | None = None
+    outcome: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why this agent got it: of how many, by which key, and who would have been next.
+
+    When an agent became free and took a waiting item, that agent is the only eligible one: were there
+    another, the item would not have waited.
+    """
+
+    eligible: int
+    winner_key: OrderKey
+    runner_up: str | None = None
+    runner_up_key: OrderKey | None = None
+    preferred: bool = False
+    """It was the item's preferred agent, whatever the keys say."""
+
+
+AgentOrder = Callable[[str, int, int], OrderKey]
+"""(agent id, weight in hand, idle since) -> key. It must end with the agent's id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a workspace's engine works. Another value needs a restored engine.
+
+    ``weights`` says how much of an agent's total capacity an item of each kind takes (1 when missing). While
+    an agent holds an item of an ``exclusive`` kind, nothing else is offered. After ``misses_allowed`` offers
+    in a row that were not taken, the last for that reason, the agent becomes not ready with it (never, when
+    the reason is missing). ``reoffer_after_ms``: see ``avoid`` in :mod:`routing.engine`.
+    """
+
+    weights: Mapping[WorkKind, int] = field(default_factory=dict)
+    exclusive: frozenset[WorkKind] = frozenset({WorkKind.CALL})
+    misses_allowed: Mapping[Miss, int] = field(
+        default_factory=lambda: {Miss.NO_ANSWER: 1, Miss.UNREACHABLE: 1, Miss.BUSY: 3, Miss.DECLINED: 3}
+    )
+    reoffer_after_ms: int = 5_000
+
+    def __post_init__(self) -> None:
+        if any(weight < 1 for weight in self.weights.values()):
+            raise ValueError("weights: an item weighs 1 or more")
+        if any(count < 1 for count in self.misses_allowed.values()):
+            raise ValueError("misses_allowed: 1 or more; leave a reason out for never")
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All that an engine is restored from, and all that storage keeps for it.
+
+    ``token`` is the greatest fencing token ever given.
+    """
+
+    token: int = 0
+    queues: tuple[QueueConfig, ...] = ()
+    agents: tuple[AgentRecord, ...] = ()
+    items: tuple[ItemRecord, ...] = ()
+    """Open ones only."""
+    assignments: tuple[Assignment, ...] = ()
+    """Offered and accepted ones only."""
