@@ -8,9 +8,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
-OrgPath = Annotated[
-    str, StringConstraints(pattern=r"^/$|^(/[a-z0-9]+(-[a-z0-9]+)*)+$", min_length=1, max_length=200)
-]
+OrgPath = Annotated[str, StringConstraints(pattern=r"^/$|^(/[a-z0-9]+(-[a-z0-9]+)*)+$", min_length=1, max_length=200)]
 """Where in the organisation a thing belongs: ``/cn/east/shanghai``; ``/`` is the whole organisation."""
 
 OwnerId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
@@ -58,8 +56,8 @@ class Envelope(BaseModel, Generic[DataT]):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    specversion: Literal["1.0"] = "1.0"
-    id: UUID = Field(default_factory=new_id)
+    specversion: Literal["1.0"]
+    id: UUID
     source: Annotated[str, StringConstraints(pattern=r"^/[a-z]", max_length=200)]
     """The service that speaks: ``/routing``."""
     type: str
@@ -107,6 +105,7 @@ class Envelope(BaseModel, Generic[DataT]):
         """
         event_id = id or new_id()
         return cls(
+            specversion="1.0",
             id=event_id,
             source=source,
             type=data.type,

@@ -1,0 +1,1 @@
+"""Generates what is derived from the contracts, and refuses changes that would break somebody."""
