@@ -22,9 +22,7 @@ class ServiceSettings(BaseSettings):
     added by a subclass needs a default, so that ``openapi`` can be printed without an environment.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix="CORDBOARD_", frozen=True, extra="ignore", env_ignore_empty=True
-    )
+    model_config = SettingsConfigDict(env_prefix="CORDBOARD_", frozen=True, extra="ignore", env_ignore_empty=True)
 
     database_url: str
     """The service's own database, as the role that row-level security applies to."""
@@ -75,6 +73,15 @@ class ServiceSettings(BaseSettings):
         if "://" in jwks and not jwks.startswith(("https://", "http://")):
             raise ValueError("must be an http(s) URL or the path of a file")
         return jwks if "://" in jwks else str(Path(jwks))
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Settings from ``CORDBOARD_*``.
+
+        Raises:
+            ValidationError: one is missing or wrong.
+        """
+        return cls()  # type: ignore[call-arg] # the environment has the arguments
 
     @classmethod
     def detached(cls) -> Self:

@@ -27,19 +27,27 @@ def queue(consumer: str, purpose: str) -> str:
     return f"{consumer}.{purpose}"
 
 
-def retry_queue(queue_name: str, delay_s: int) -> str:
-    """Where a message of ``queue_name`` waits ``delay_s`` seconds before it is tried again."""
-    return f"{queue_name}.retry.{delay_s}s"
+def retry_queue(consumer: str, delay_s: int) -> str:
+    """Where messages of any of a consumer's queues wait ``delay_s`` seconds before they are tried again.
+
+    The fanout exchange in front of it has the same name: the routing key says which queue to go back to.
+    """
+    return f"{consumer}.retry.{delay_s}s"
 
 
-def parked_queue(queue_name: str) -> str:
-    """Where messages of ``queue_name`` wait for an operator."""
-    return f"{queue_name}.parked"
+def parked_queue(consumer: str) -> str:
+    """Through which messages of any of a consumer's queues go to the operator."""
+    return f"{consumer}.parked"
 
 
 def owners_exchange(consumer: str, kind: str) -> str:
     """The headers exchange that hands each message to the queue of its owner: ``routing.workspaces``."""
     return f"{consumer}.{kind}s"
+
+
+def unowned_exchange(consumer: str, kind: str) -> str:
+    """Where messages go whose owner nobody has declared: ``routing.workspaces.unowned``."""
+    return f"{consumer}.{kind}s.unowned"
 
 
 def owner_queue(consumer: str, kind: str, owner_id: str) -> str:

@@ -1,7 +1,7 @@
 """The HTTP application of a service: its routers, and the habits that all services share."""
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Depends, FastAPI, Request
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationInfo, model_validator
@@ -10,14 +10,12 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
 from cordboard_chassis.auth.principal import Authenticator
+from cordboard_chassis.database import Database
 from cordboard_chassis.http import openapi
 from cordboard_chassis.http.edge import Edge
 from cordboard_chassis.http.problems import HANDLERS
 from cordboard_chassis.http.strict_json import StrictJson
 from cordboard_chassis.refusals import Invalid
-
-if TYPE_CHECKING:
-    from cordboard_chassis.database import Database
 
 BODY_LIMIT = 1_048_576
 """Bytes of a request body; a router that takes files says otherwise with ``max_body_size``."""
@@ -67,7 +65,7 @@ def create_api(
     name: str,
     routers: Iterable[APIRouter] = (),
     *,
-    database: "Database | None" = None,
+    database: Database | None = None,
     authenticator: Authenticator | None = None,
     plumbing: Iterable[BaseRoute] = (),
     description: str = "",
@@ -126,6 +124,11 @@ def _refuse_unknown_query_parameters() -> Callable[[Request], None]:
     return check  # type: ignore[return-value]
 
 
-def get_database(request: Request) -> Any:
+def get_database(request: Request) -> Database:
     """The database of the service that answers."""
-    return request.app.state.database
+    database: Database = request.app.state.database
+    return database
+
+
+Db = Annotated[Database, Depends(get_database)]
+"""Parameter of a route: ``database: Db``."""

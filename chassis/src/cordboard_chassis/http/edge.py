@@ -13,9 +13,7 @@ from cordboard_chassis.http.problems import MEDIA_TYPE, FieldError, of_status, p
 
 log = logging.getLogger(__name__)
 
-REQUESTS = Counter(
-    "cordboard_http_requests_total", "HTTP requests answered.", ("method", "route", "status")
-)
+REQUESTS = Counter("cordboard_http_requests_total", "HTTP requests answered.", ("method", "route", "status"))
 SECONDS = Histogram(
     "cordboard_http_request_seconds",
     "Time from a request to the end of its answer; event streams are not counted.",

@@ -12,9 +12,7 @@ _TAGS = re.compile(rf"^\s*{_TAG}(?:\s*,\s*{_TAG})*\s*$")
 
 IfMatch = Annotated[
     str | None,
-    Header(
-        alias="If-Match", max_length=500, description='The `ETag` of the version that is changed: `"3"`.'
-    ),
+    Header(alias="If-Match", max_length=500, description='The `ETag` of the version that is changed: `"3"`.'),
 ]
 """Parameter of a route that updates: ``if_match: IfMatch = None``."""
 
@@ -37,9 +35,7 @@ def require_match(header: str | None, version: int) -> None:
         Invalid: the header holds no entity tags.
     """
     if header is None:
-        raise Refused(
-            "precondition-required", "send the ETag of what you saw as If-Match", "If-Match", status=428
-        )
+        raise Refused("precondition-required", "send the ETag of what you saw as If-Match", "If-Match", status=428)
     if header.strip() == "*":
         return
     if not _TAGS.match(header):

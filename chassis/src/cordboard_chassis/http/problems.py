@@ -80,16 +80,12 @@ def problem_response(
         errors=list(errors[:MAX_ERRORS]),
         trace_id=f"{span.trace_id:032x}" if span.is_valid else None,
     )
-    return Response(
-        problem.model_dump_json(exclude_none=True), status, dict(headers or {}), media_type=MEDIA_TYPE
-    )
+    return Response(problem.model_dump_json(exclude_none=True), status, dict(headers or {}), media_type=MEDIA_TYPE)
 
 
 def unavailable(detail: str, *, instance: str, code: str = "unavailable") -> Response:
     """503: nothing is wrong with the request, try again soon."""
-    return problem_response(
-        503, code, detail, instance=instance, headers={"Retry-After": str(RETRY_AFTER_S)}
-    )
+    return problem_response(503, code, detail, instance=instance, headers={"Retry-After": str(RETRY_AFTER_S)})
 
 
 def of_status(
@@ -104,9 +100,7 @@ def of_status(
 def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)
     errors = [FieldError(field=error.field, reason=error.detail)] if error.field else []
-    return problem_response(
-        error.status, error.code, error.detail, instance=request.url.path, errors=errors
-    )
+    return problem_response(error.status, error.code, error.detail, instance=request.url.path, errors=errors)
 
 
 def _unauthenticated(request: Request, error: Exception) -> Response:
@@ -148,9 +142,7 @@ def _invalid(request: Request, error: Exception) -> Response:
             instance=request.url.path,
             errors=[FieldError(field="Content-Type", reason=reason)],
         )
-    errors = [
-        FieldError(field=field_name(item["loc"]), reason=_reason(item)) for item in error.errors()[:MAX_ERRORS]
-    ]
+    errors = [FieldError(field=field_name(item["loc"]), reason=_reason(item)) for item in error.errors()[:MAX_ERRORS]]
     detail = f"{errors[0].field}: {errors[0].reason}" if errors else "the request is not valid"
     return problem_response(422, "invalid-request", detail, instance=request.url.path, errors=errors)
 
@@ -185,8 +177,7 @@ def _database(request: Request, error: Exception) -> Response:
     original = error.orig if isinstance(error, sql.DBAPIError) else None
     state: str | None = getattr(original, "sqlstate", None)
     lost = isinstance(error, sql.DBAPIError) and (
-        error.connection_invalidated
-        or (state is None and isinstance(error, sql.OperationalError | sql.InterfaceError))
+        error.connection_invalidated or (state is None and isinstance(error, sql.OperationalError | sql.InterfaceError))
     )
     if lost or isinstance(error, sql.TimeoutError) or (state or "").startswith(_TRANSIENT_CLASSES):
         log.warning("database unavailable", extra={"error": printable(str(original or error)), "sqlstate": state})

@@ -1,0 +1,142 @@
+"""The one kind of consumer: what waits is drained into one transaction, committed, then acknowledged."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from cordboard_contracts import Envelope
+from prometheus_client import Counter, Histogram
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from cordboard_chassis.database import Database
+from cordboard_chassis.messaging import inbox
+from cordboard_chassis.messaging.deliveries import Delivery, Intake
+from cordboard_chassis.messaging.topology import Queue
+from cordboard_chassis.refusals import Refused
+from cordboard_chassis.telemetry import span
+from cordboard_chassis.unit_of_work import UnitOfWork
+
+log = logging.getLogger(__name__)
+
+HANDLED = Counter("cordboard_messages_handled_total", "Messages whose effect is committed.", ("queue", "type"))
+DUPLICATES = Counter("cordboard_messages_duplicate_total", "Messages that had been handled before.", ("queue",))
+REFUSED = Counter("cordboard_messages_refused_total", "Messages that the domain refused.", ("queue", "code"))
+GROUP = Histogram(
+    "cordboard_group_size", "Messages in one transaction.", ("queue",), buckets=(1, 2, 5, 10, 20, 50, 100)
+)
+DATABASE_PAUSE_S = 0.5
+
+_REFUSE = text(
+    """
+    INSERT INTO refused_messages (queue, event_id, type, subject, code, detail)
+    VALUES (:queue, :event_id, :type, :subject, :code, :detail) ON CONFLICT DO NOTHING
+    """
+)
+
+
+def database_is_away(error: BaseException) -> bool:
+    """Whether it is the database that fails, not the message: then nothing is gained by setting the message back."""
+    if isinstance(error, DBAPIError):
+        state = getattr(error.orig, "sqlstate", None)
+        return error.connection_invalidated or state is None or state.startswith(("08", "57P", "53", "25P03"))
+    return isinstance(error, PoolTimeout)
+
+
+async def consume(database: Database, queue: Queue, intake: Intake) -> None:
+    """Handle the deliveries of one queue, group after group, until cancelled."""
+    while True:
+        group: list[Delivery] = await intake.drain(queue.group_limit)
+        GROUP.labels(queue.name).observe(len(group))
+        await _handle(database, queue, group)
+
+
+async def _handle(database: Database, queue: Queue, group: Sequence[Delivery]) -> None:
+    while True:
+        try:
+            await _in_one_transaction(database, queue, group)
+        except Exception as error:  # noqa: BLE001 (whatever it is, the message is not lost)
+            if database_is_away(error):
+                log.warning("waiting for the database", extra={"queue": queue.name, "error": str(error)[:200]})
+                await asyncio.sleep(DATABASE_PAUSE_S)
+                continue
+            if len(group) > 1:
+                for delivery in group:
+                    await _handle(database, queue, [delivery])
+            else:
+                await _give_up(database, queue, group[0], error)
+            return
+        for delivery in group:
+            await delivery.ack()
+        return
+
+
+async def _in_one_transaction(database: Database, queue: Queue, group: Sequence[Delivery]) -> None:
+    first = group[0].envelope
+    with span(f"{queue.name} group", first.traceparent, messages=len(group)):
+        async with database.transaction() as uow:
+            fresh = await inbox.admit(uow, queue.name, [delivery.envelope.id for delivery in group])
+            for delivery in group:
+                envelope = delivery.envelope
+                if envelope.id in fresh:
+                    fresh.discard(envelope.id)  # the same message twice in one group
+                    await _call(uow, queue, envelope)
+                    HANDLED.labels(queue.name, envelope.type).inc()
+                else:
+                    DUPLICATES.labels(queue.name).inc()
+
+
+async def _call(uow: UnitOfWork, queue: Queue, envelope: Envelope[Any]) -> None:
+    handler = queue.handler(envelope.data)
+    if handler is None:
+        raise LookupError(f"{queue.name} has no handler for {envelope.type}")
+    uow.cause = envelope
+    try:
+        await handler(uow, envelope)
+    finally:
+        uow.cause = None
+
+
+async def _give_up(database: Database, queue: Queue, delivery: Delivery, error: Exception) -> None:
+    envelope = delivery.envelope
+    if not isinstance(error, Refused):
+        log.warning(
+            "message failed",
+            exc_info=error,
+            extra={"queue": queue.name, "type": envelope.type, "event_id": str(envelope.id)},
+        )
+        await delivery.fail(error)
+        return
+    log.info(
+        "message refused",
+        extra={"queue": queue.name, "type": envelope.type, "event_id": str(envelope.id), "why": str(error)},
+    )
+    REFUSED.labels(queue.name, error.code).inc()
+    while True:
+        try:
+            async with database.transaction() as uow:
+                await inbox.admit(uow, queue.name, [envelope.id])
+                await record_refusal(uow, queue.name, envelope, error)
+            break
+        except Exception as failure:
+            if not database_is_away(failure):
+                raise
+            await asyncio.sleep(DATABASE_PAUSE_S)
+    await delivery.ack()
+
+
+async def record_refusal(uow: UnitOfWork, queue: str, envelope: Envelope[Any], refused: Refused) -> None:
+    """Keep that and why the domain said no to a message."""
+    await uow.execute(
+        _REFUSE,
+        {
+            "queue": queue,
+            "event_id": envelope.id,
+            "type": envelope.type,
+            "subject": envelope.subject,
+            "code": refused.code,
+            "detail": refused.detail[:1000],
+        },
+    )

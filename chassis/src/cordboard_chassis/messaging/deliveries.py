@@ -1,0 +1,178 @@
+"""Messages in hand: read from a queue, not yet acknowledged."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from aio_pika.exceptions import AMQPException
+from cordboard_contracts import Envelope, MalformedMessage, UnknownType, names, parse
+from faststream import AckPolicy
+from faststream.rabbit import Channel, RabbitBroker, RabbitMessage, RabbitQueue
+from prometheus_client import Counter
+
+from cordboard_chassis.messaging.broker import ATTEMPTS, ORIGIN, REASON, NotPublished, Publisher
+from cordboard_chassis.messaging.topology import RETRY_DELAYS_S
+
+log = logging.getLogger(__name__)
+
+RECEIVED = Counter("cordboard_messages_received_total", "Messages taken from a queue.", ("queue", "type"))
+RETRIED = Counter("cordboard_messages_retried_total", "Messages put on the retry ladder.", ("queue",))
+PARKED = Counter("cordboard_messages_parked_total", "Messages set aside for an operator.", ("queue",))
+MAX_REASON = 500
+REPUBLISH_PAUSE_S = 0.5
+
+
+class Delivery:
+    """One message, of which the broker waits to hear what became of it."""
+
+    def __init__(self, queue: str, message: RabbitMessage, envelope: Envelope[Any], publisher: Publisher) -> None:
+        self.queue = queue
+        self.envelope = envelope
+        self._message = message
+        self._publisher = publisher
+
+    async def ack(self) -> None:
+        """It is done. When the connection is gone it comes again, and the inbox knows it."""
+        await _settle(self._message)
+
+    async def fail(self, error: BaseException) -> None:
+        """Try again later, the fifth time park it. Returns when one of them is safe."""
+        await _set_back(self._publisher, self.queue, self._message, error)
+
+
+class Intake:
+    """Everything that waits for one reader: deliveries, and whatever else is put in. Bounded by who puts in:
+    deliveries by the prefetch, others by `put`, which waits."""
+
+    def __init__(self, limit: int = 2000) -> None:
+        self._items: deque[Any] = deque()
+        self._limit = limit
+        self._filled = asyncio.Event()
+        self._drained = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def put_nowait(self, item: Any) -> None:
+        """Add an item, whatever the limit: for sources that are bounded in another way."""
+        self._items.append(item)
+        self._filled.set()
+
+    async def put(self, item: Any) -> None:
+        """Add an item; waits while the intake is full."""
+        while len(self._items) >= self._limit:
+            self._drained.clear()
+            await self._drained.wait()
+        self.put_nowait(item)
+
+    async def drain(self, limit: int = 100, timeout_s: float | None = None) -> list[Any]:
+        """All that waits, ``limit`` at most, in order; waits for the first, or returns [] after ``timeout_s``."""
+        if not self._items:
+            self._filled.clear()
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self._filled.wait()
+            except TimeoutError:
+                return []
+        taken = [self._items.popleft() for _ in range(min(limit, len(self._items)))]
+        self._drained.set()
+        return taken
+
+
+async def receive(
+    broker: RabbitBroker,
+    queue: str,
+    publisher: Publisher,
+    prefetch: int,
+    ready: Callable[[], None],
+    into: Intake,
+) -> None:
+    """Take messages from a queue into ``into`` for as long as the connection lasts; malformed ones are parked."""
+    subscriber = broker.subscriber(
+        RabbitQueue(queue, declare=False),
+        channel=Channel(prefetch_count=prefetch),
+        ack_policy=AckPolicy.MANUAL,
+        persistent=False,
+    )
+    await subscriber.start()
+    ready()
+    async for message in subscriber:
+        message_type = message.raw_message.type or message.raw_message.routing_key or ""
+        try:
+            envelope = parse(message_type, message.body)
+        except (UnknownType, MalformedMessage) as error:
+            RECEIVED.labels(queue, "malformed").inc()
+            await _park(publisher, queue, message, str(error))
+            continue
+        RECEIVED.labels(queue, message_type).inc()
+        into.put_nowait(Delivery(queue, message, envelope, publisher))
+
+
+async def _settle(message: RabbitMessage) -> None:
+    try:
+        await message.ack()
+    except (AMQPException, OSError, RuntimeError) as error:
+        log.info("acknowledgement lost, the message will come again", extra={"error": str(error)[:200]})
+
+
+async def _set_back(publisher: Publisher, queue: str, message: RabbitMessage, error: BaseException) -> None:
+    attempts = _attempts(message)
+    if attempts >= len(RETRY_DELAYS_S):
+        await _park(publisher, queue, message, f"{type(error).__name__}: {error}")
+        return
+    RETRIED.labels(queue).inc()
+    consumer = names.service_of(queue)
+    headers = _kept_headers(message) | {ATTEMPTS: attempts + 1}
+    await _republish(publisher, message, names.retry_queue(consumer, RETRY_DELAYS_S[attempts]), queue, headers)
+
+
+async def _park(publisher: Publisher, queue: str, message: RabbitMessage, reason: str) -> None:
+    PARKED.labels(queue).inc()
+    log.warning(
+        "message parked",
+        extra={"queue": queue, "message_id": message.message_id, "reason": reason[:MAX_REASON]},
+    )
+    headers = _kept_headers(message) | {
+        ORIGIN: queue,
+        REASON: reason[:MAX_REASON],
+        ATTEMPTS: _attempts(message),
+    }
+    await _republish(publisher, message, "", names.parked_queue(names.service_of(queue)), headers)
+
+
+async def _republish(
+    publisher: Publisher, message: RabbitMessage, exchange: str, routing_key: str, headers: dict[str, Any]
+) -> None:
+    """Publish a copy, then acknowledge: a crash in between makes two of it, which the inbox notices."""
+    raw = message.raw_message
+    while True:
+        try:
+            await publisher.publish(
+                raw.body,
+                exchange=exchange,
+                routing_key=routing_key,
+                message_id=raw.message_id or "",
+                message_type=raw.type or raw.routing_key or "",
+                headers=headers,
+                mandatory=True,
+            )
+            break
+        except NotPublished as error:
+            log.warning("cannot set a message back, trying again", extra={"error": str(error)[:200]})
+            await asyncio.sleep(REPUBLISH_PAUSE_S)
+    await _settle(message)
+
+
+def _attempts(message: RabbitMessage) -> int:
+    value = message.headers.get(ATTEMPTS, 0)
+    return value if isinstance(value, int) else 0
+
+
+def _kept_headers(message: RabbitMessage) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in message.headers.items()
+        if name in ("workspace", "pbx", "traceparent") and isinstance(value, str)
+    }

@@ -1,0 +1,120 @@
+"""One transaction: the change of state, the inbox rows of what caused it, the outbox rows of what it causes."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from cordboard_contracts import CommandData, Envelope, EventData
+from sqlalchemy import CursorResult, Executable, Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cordboard_chassis.telemetry import current_traceparent
+
+OUTBOX_CHANNEL = "outbox"
+"""The relay is woken by a NOTIFY on this channel."""
+
+_ENTER = text("SELECT set_config('cordboard.org_path', :scope, true)")
+# The order of the rows is the order of their ids, and so the order in which one partition key is published.
+_EMIT = text(
+    """
+    WITH written AS (
+        INSERT INTO outbox (event_id, type, partition_key, workspace, pbx, traceparent, body)
+        SELECT event_id, type, partition_key, workspace, pbx, traceparent, body
+        FROM unnest(
+            CAST(:ids AS uuid[]), CAST(:types AS text[]), CAST(:keys AS text[]), CAST(:workspaces AS text[]),
+            CAST(:pbxs AS text[]), CAST(:traceparents AS text[]), CAST(:bodies AS text[])
+        ) WITH ORDINALITY AS e (event_id, type, partition_key, workspace, pbx, traceparent, body, position)
+        ORDER BY position
+    )
+    SELECT pg_notify(:channel, '')
+    """
+)
+
+
+class UnitOfWork:
+    """What a use case works with. It never commits: whoever opened the transaction does.
+
+    ``scope`` is the part of the organisation that row-level security lets it see, ``now`` the time at which it
+    began (aware UTC), ``cause`` the message that is being handled, if any.
+    """
+
+    def __init__(
+        self, connection: AsyncConnection, service: str, scope: str, cause: Envelope[Any] | None = None
+    ) -> None:
+        self.connection = connection
+        self.service = service
+        self.scope = scope
+        self.cause = cause
+        self.now = datetime.now(UTC)
+        self._emitted: list[Envelope[Any]] = []
+
+    async def enter(self) -> None:
+        """Tell row-level security what may be seen."""
+        await self.connection.execute(_ENTER, {"scope": self.scope})
+
+    async def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
+        """Run a statement."""
+        return await self.connection.execute(statement, parameters)
+
+    async def one(self, statement: Executable, parameters: Any = None) -> Row[Any] | None:
+        """The first row, or None."""
+        return (await self.connection.execute(statement, parameters)).first()
+
+    async def all(self, statement: Executable, parameters: Any = None) -> Sequence[Row[Any]]:
+        """Every row; the statement has a limit."""
+        return (await self.connection.execute(statement, parameters)).all()
+
+    async def scalar(self, statement: Executable, parameters: Any = None) -> Any:
+        """The first column of the first row, or None."""
+        return (await self.connection.execute(statement, parameters)).scalar()
+
+    def emit(
+        self,
+        data: EventData | CommandData,
+        *,
+        subject: str | UUID,
+        sequence: int,
+        orgpath: str,
+        workspace: str | None = None,
+        pbx: str | None = None,
+        partitionkey: str | None = None,
+        time: datetime | None = None,
+    ) -> Envelope[Any]:
+        """Publish an event or command when, and only if, this transaction commits; see `Envelope.of`."""
+        envelope: Envelope[Any] = Envelope.of(
+            data,
+            source=f"/{self.service}",
+            subject=subject,
+            sequence=sequence,
+            orgpath=orgpath,
+            cause=self.cause,
+            time=time or self.now,
+            workspace=workspace,
+            pbx=pbx,
+            partitionkey=partitionkey,
+        )
+        traceparent = current_traceparent() or (self.cause.traceparent if self.cause else None)
+        if traceparent is not None:
+            envelope = envelope.model_copy(update={"traceparent": traceparent})
+        self._emitted.append(envelope)
+        return envelope
+
+    async def flush(self) -> None:
+        """Write what was emitted into the outbox; one statement, however much it is."""
+        if not self._emitted:
+            return
+        emitted, self._emitted = self._emitted, []
+        await self.connection.execute(
+            _EMIT,
+            {
+                "ids": [envelope.id for envelope in emitted],
+                "types": [envelope.type for envelope in emitted],
+                "keys": [envelope.partitionkey for envelope in emitted],
+                "workspaces": [envelope.workspace for envelope in emitted],
+                "pbxs": [envelope.pbx for envelope in emitted],
+                "traceparents": [envelope.traceparent for envelope in emitted],
+                "bodies": [envelope.to_json().decode() for envelope in emitted],
+                "channel": OUTBOX_CHANNEL,
+            },
+        )

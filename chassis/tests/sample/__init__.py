@@ -1,0 +1,1 @@
+"""A small service, to try the chassis with: it keeps a counter per customer and owns workspaces."""

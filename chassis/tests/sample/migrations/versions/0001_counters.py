@@ -1,0 +1,19 @@
+"""Counters, and what the chassis needs."""
+
+import sqlalchemy as sa
+from alembic import op
+from cordboard_chassis.schema import create_chassis_tables, enable_org_path_security
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade() -> None:
+    create_chassis_tables(op)
+    op.create_table(
+        "counters",
+        sa.Column("name", sa.Text, primary_key=True),
+        sa.Column("org_path", sa.Text, nullable=False),
+        sa.Column("value", sa.Integer, nullable=False),
+    )
+    enable_org_path_security(op, "counters")
