@@ -5,6 +5,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ def being_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-async def cancel(*tasks: "asyncio.Task[object] | asyncio.Task[None]") -> None:
+async def cancel(*tasks: "asyncio.Task[Any]") -> None:
     """Cancel tasks and wait for their end; their errors are theirs."""
     for task in tasks:
         task.cancel()

@@ -12,6 +12,8 @@ import psycopg
 from psycopg import sql
 from sqlalchemy.engine import make_url
 
+from cordboard_chassis.supervision import cancel
+
 Listener = Callable[[str], None]
 
 
@@ -22,16 +24,17 @@ class Wakeups:
         self._conninfo = make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
         self._service = service
         self._listeners: dict[str, set[Listener]] = defaultdict(set)
-        self._connection: psycopg.AsyncConnection | None = None
+        self._new_channel = asyncio.Event()
 
     @asynccontextmanager
     async def listening(self, channel: str, listener: Listener) -> AsyncIterator[None]:
-        """Call ``listener(payload)`` for each notification while the block runs."""
-        first = not self._listeners[channel]
+        """Call ``listener(payload)`` for each notification while the block runs.
+
+        The payload is "" when notifications may have been missed.
+        """
+        if channel not in self._listeners:
+            self._new_channel.set()
         self._listeners[channel].add(listener)
-        if first and self._connection is not None:
-            # `run` is amid reading notifications; it takes up the new channel when it connects again.
-            await self._connection.close()
         try:
             yield
         finally:
@@ -55,17 +58,32 @@ class Wakeups:
             keepalives_interval=2,
             keepalives_count=3,
         )
-        self._connection = connection
-        try:
-            async with connection:
-                for channel in tuple(self._listeners):
+        async with connection:
+            listened: set[str] = set()
+            while True:
+                self._new_channel.clear()
+                new = self._listeners.keys() - listened
+                for channel in new:
                     await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
-                # What was notified while nobody listened is not known: let everybody look once.
-                for listeners in tuple(self._listeners.values()):
-                    for listener in tuple(listeners):
-                        listener("")
-                async for notice in connection.notifies():
-                    for listener in tuple(self._listeners.get(notice.channel, ())):
-                        listener(notice.payload)
+                    # What was notified while nobody listened is not known: let everybody look once.
+                    self._tell(channel, "")
+                listened |= new
+                await self._read_until_new_channel(connection)
+
+    async def _read_until_new_channel(self, connection: psycopg.AsyncConnection) -> None:
+        reading = asyncio.create_task(self._read(connection))
+        waiting = asyncio.create_task(self._new_channel.wait())
+        try:
+            await asyncio.wait((reading, waiting), return_when=asyncio.FIRST_COMPLETED)
+            if reading.done():
+                reading.result()
         finally:
-            self._connection = None
+            await cancel(reading, waiting)
+
+    async def _read(self, connection: psycopg.AsyncConnection) -> None:
+        async for notice in connection.notifies():
+            self._tell(notice.channel, notice.payload)
+
+    def _tell(self, channel: str, payload: str) -> None:
+        for listener in tuple(self._listeners.get(channel, ())):
+            listener(payload)

@@ -73,7 +73,7 @@ class Consumers:
                     )
                 )
                 tasks.append(asyncio.create_task(consume(self._database, queue, intake), name=queue.name))
-            watch = asyncio.create_task(self._watch(connection), name="watch")
+            watch = asyncio.create_task(self._watch(connection, started), name="watch")
             tasks.append(watch)
             ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in ended:
@@ -86,7 +86,10 @@ class Consumers:
             await cancel(*tasks)
             await close(broker)
 
-    async def _watch(self, connection: AbstractConnection) -> None:
+    async def _watch(self, connection: AbstractConnection, started: Sequence[asyncio.Event]) -> None:
+        # Another replica's consumer must not make this one look ready.
+        for begun in started:
+            await begun.wait()
         wanted = [names.parked_queue(self._service), *(queue.name for queue in self._queues)]
         missed = 0
         while True:

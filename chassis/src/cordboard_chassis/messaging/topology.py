@@ -120,6 +120,7 @@ async def _declare_retry(channel: AbstractChannel, consumer: str, delay_s: int) 
 
 async def declare_owners(connection: AbstractConnection, consumer: str, kind: str, messages: Sequence[Message]) -> None:
     """The exchange that gives each message to its owner's queue, and where the others go."""
+    await declare(connection, consumer, ())
     async with connection.channel() as channel:
         unowned = await channel.declare_exchange(
             names.unowned_exchange(consumer, kind), ExchangeType.FANOUT, durable=True

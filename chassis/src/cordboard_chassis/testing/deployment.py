@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, overload
 
 import httpx2
 from sqlalchemy import text
@@ -112,7 +112,15 @@ async def _ready(process: Process) -> bool:
     return True
 
 
-async def eventually(condition: Callable[[], T | Awaitable[T]], timeout_s: float = 10.0, poll_s: float = POLL_S) -> T:
+@overload
+async def eventually(condition: Callable[[], Awaitable[T]], timeout_s: float = ..., poll_s: float = ...) -> T: ...
+
+
+@overload
+async def eventually(condition: Callable[[], T], timeout_s: float = ..., poll_s: float = ...) -> T: ...
+
+
+async def eventually(condition: Callable[[], Any], timeout_s: float = 10.0, poll_s: float = POLL_S) -> Any:
     """The first truthy value of ``condition``; an AssertionError in it counts as not yet.
 
     Raises:
@@ -124,7 +132,7 @@ async def eventually(condition: Callable[[], T | Awaitable[T]], timeout_s: float
             while True:
                 try:
                     outcome = condition()
-                    value = cast("T", await outcome if isinstance(outcome, Awaitable) else outcome)
+                    value = await outcome if isinstance(outcome, Awaitable) else outcome
                     if value:
                         return value
                     last = value
