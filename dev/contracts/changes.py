@@ -52,15 +52,7 @@ class _Comparison:
         self._within: set[tuple[str, str]] = set()
 
     def schemas(self, field: str, old: Schema, new: Schema) -> list[Change]:
-        pair = (str(old.get("$ref")), str(new.get("$ref")))
-        if "$ref" in old and "$ref" in new:
-            if pair in self._within:
-                return []  # a model within itself: being compared further up
-            self._within.add(pair)
-        try:
-            return [*self._defaults(field, old, new), *self._accepted(field, old, new)]
-        finally:
-            self._within.discard(pair)
+        return [*self._defaults(field, old, new), *self._accepted(field, old, new)]
 
     def _defaults(self, field: str, old: Schema, new: Schema) -> list[Change]:
         if "default" in old and "default" in new and old["default"] != new["default"]:
@@ -93,6 +85,16 @@ class _Comparison:
         return changes
 
     def _alternative(self, field: str, old: Schema, new: Schema) -> list[Change]:
+        pair = (_text(old), _text(new))
+        if pair in self._within:
+            return []  # a model within itself: being compared further up
+        self._within.add(pair)
+        try:
+            return self._one(field, old, new)
+        finally:
+            self._within.discard(pair)
+
+    def _one(self, field: str, old: Schema, new: Schema) -> list[Change]:
         changes = [*_values(field, old, new), *_limits(field, old, new)]
         for keyword in _EXACT:
             changes += _exact(field, keyword, old.get(keyword), new.get(keyword))
@@ -308,6 +310,10 @@ def _list(values: Iterable[Any]) -> str:
 def _brief(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else text[:59] + "…"
+
+
+def _text(schema: Schema) -> str:
+    return json.dumps({keyword: value for keyword, value in schema.items() if keyword not in _ANNOTATIONS})
 
 
 def _limit(value: Any) -> str:

@@ -56,7 +56,7 @@ def owner_queue(consumer: str, kind: str, owner_id: str) -> str:
     Raises:
         ValueError: the id does not fit into a queue name.
     """
-    if not _OWNER_ID.match(owner_id):
+    if not _OWNER_ID.fullmatch(owner_id):
         raise ValueError(f"{kind} id {owner_id!r}: lower-case letters, digits and hyphens, 63 at most")
     return f"{consumer}.{kind}.{owner_id}"
 

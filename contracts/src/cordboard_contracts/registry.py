@@ -34,7 +34,7 @@ def command(message_type: str) -> Any:
 
 def _register(message_type: str, into: dict[str, Any]) -> Any:
     def register(model: type[MessageT]) -> type[MessageT]:
-        if not TYPE_PATTERN.match(message_type):
+        if not TYPE_PATTERN.fullmatch(message_type):
             raise ValueError(f"{message_type!r} is not <service>.<entity>.<verb>.v<major>")
         if message_type in EVENTS or message_type in COMMANDS:
             raise ValueError(f"{message_type} is registered twice")
