@@ -1,8 +1,13 @@
 """Why an item waits: who could take it, and what excludes each other agent."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from routing.engine.model import ItemState, OrderKey
+from routing.engine.floor import Floor
+from routing.engine.matching import covers
+from routing.engine.model import AgentProfile, DeviceState, ItemState, Mode, OrderKey
+from routing.engine.state import CALL, KINDS, AgentEntry, WorkEntry
+from routing.engine.waiting import is_avoided
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +31,64 @@ class Explanation:
     ahead: int
     """How many waiting items of the same kind, requirement and territory go before it."""
     candidates: tuple[Candidate, ...]
+
+
+def explain(floor: Floor, work: WorkEntry, now: int) -> Explanation:
+    """Look at one open item and every agent."""
+    candidates = [
+        Candidate(agent.agent_id, floor.key(agent), tuple(_obstacles(floor, work, agent, now)))
+        for agent in floor.agents.values()
+    ]
+    preferred = work.item.preferred_agent
+    candidates.sort(key=lambda c: (bool(c.obstacles), c.agent_id != preferred, c.key))
+    place = work.place
+    waiting = [other for other in work.demand.line.places if other[2].place is other]
+    ahead = sum(other < place for other in waiting) if place is not None else 0
+    return Explanation(work.item.item_id, work.state, ahead, tuple(candidates))
+
+
+def _obstacles(floor: Floor, work: WorkEntry, agent: AgentEntry, now: int) -> Iterator[str]:
+    yield from _lacks(work, agent.profile)
+    if agent.mode is not Mode.READY:
+        yield " ".join(["mode", agent.mode, *([agent.mode_reason] if agent.mode_reason else [])])
+    if agent.wrap_up_until is not None:
+        yield "wrap_up"
+    if agent.device is DeviceState.IN_USE or (agent.device is DeviceState.UNREACHABLE and work.kind == CALL):
+        yield f"device {agent.device}"
+    yield from _is_full(floor, work, agent)
+    if work.item.item_id in agent.held:
+        yield "holds_it"
+    if is_avoided(work, agent, now):
+        yield "avoided"
+
+
+def _lacks(work: WorkEntry, profile: AgentProfile) -> Iterator[str]:
+    """What the agent cannot do at all."""
+    kind = KINDS[work.kind]
+    if not profile.capacity.items.get(kind, 0):
+        yield f"channel {kind} not worked"
+    elif work.kind == CALL and profile.device_id is None:
+        yield "no_device"
+    for skill, least in work.item.requirement.skills:
+        level = profile.skills.get(skill, 0)
+        if level < least:
+            yield f"skill {skill} {level} < {least}"
+    territory = work.item.requirement.territory
+    if not covers(frozenset(profile.territories), territory):
+        yield f"territory {territory} not covered"
+
+
+def _is_full(floor: Floor, work: WorkEntry, agent: AgentEntry) -> Iterator[str]:
+    """What the agent holds that leaves no room."""
+    for other in agent.held.values():
+        if KINDS[other.kind] in floor.settings.exclusive:
+            yield f"exclusive {KINDS[other.kind]} in hand"
+            break
+    capacity = agent.profile.capacity
+    kind = KINDS[work.kind]
+    limit = capacity.items.get(kind, 0)
+    if limit and agent.counts[work.kind] >= limit:
+        yield f"full {kind} {agent.counts[work.kind]} of {limit}"
+    weight = floor.settings.weights.get(kind, 1)
+    if capacity.total is not None and agent.weight + weight > capacity.total:
+        yield f"full weight {agent.weight} of {capacity.total}"

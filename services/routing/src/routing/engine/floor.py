@@ -1,0 +1,494 @@
+"""The floor: agents, open items and queues, and the moves that keep their indexes true.
+
+A move does one thing and writes down its effect. Which moves an input means is in ``engine.py``.
+"""
+
+from collections.abc import Callable, Iterable
+
+from routing.engine.effects import (
+    AgentChanged,
+    AssignmentAccepted,
+    AssignmentCancelled,
+    AssignmentCompleted,
+    AssignmentDeclined,
+    AssignmentExpired,
+    AssignmentFailed,
+    AssignmentOffered,
+    Effect,
+    ItemQueued,
+)
+from routing.engine.matching import Demand, Matching
+from routing.engine.model import (
+    AgentOrder,
+    AgentState,
+    AgentStatus,
+    Assignment,
+    AssignmentState,
+    DeviceState,
+    Item,
+    ItemState,
+    Mode,
+    OrderKey,
+    QueueConfig,
+    Reason,
+    Settings,
+)
+from routing.engine.orders import work_key
+from routing.engine.state import CALL, KINDS, AgentEntry, Place, WorkEntry
+from routing.engine.timers import Timer, Timers
+from routing.engine.waiting import is_avoided
+
+_ENDINGS: dict[AssignmentState, Callable[[Assignment], Effect]] = {
+    AssignmentState.DECLINED: AssignmentDeclined,
+    AssignmentState.EXPIRED: AssignmentExpired,
+    AssignmentState.FAILED: AssignmentFailed,
+    AssignmentState.CANCELLED: AssignmentCancelled,
+    AssignmentState.COMPLETED: AssignmentCompleted,
+}
+
+
+class Floor:
+    """One workspace. ``now`` and ``effects`` are those of the step under way."""
+
+    def __init__(self, new_assignment_id: Callable[[int], str], settings: Settings, order: AgentOrder) -> None:
+        self.settings = settings
+        self.now = 0
+        self.effects: list[Effect] = []
+        self.token = 0
+        self.queues: dict[str, QueueConfig] = {}
+        self.agents: dict[str, AgentEntry] = {}
+        self.items: dict[str, WorkEntry] = {}
+        self.assigned: dict[str, WorkEntry] = {}
+        """Items by the id of their open assignment."""
+        self.waiting = 0
+        self.matching = Matching()
+        self.timers = Timers()
+        self._new_assignment_id = new_assignment_id
+        self._order = order
+        self._weights = [settings.weights.get(kind, 1) for kind in KINDS]
+        self._exclusive = [kind in settings.exclusive for kind in KINDS]
+        self._touched: dict[AgentEntry, None] = {}
+
+    def begin(self, now: int) -> None:
+        """A step begins; time does not go back."""
+        self.now = max(self.now, now)
+        self.effects = []
+
+    def commit(self) -> list[Effect]:
+        """The step is over: what was decided."""
+        if self._touched:
+            self._report_agents()
+        return self.effects
+
+    # What an agent could take
+
+    def is_available(self, agent: AgentEntry) -> bool:
+        """Whether the agent can be offered anything at all, room aside."""
+        return (
+            agent.mode is Mode.READY
+            and agent.wrap_up_until is None
+            and agent.device is not DeviceState.IN_USE
+            and not agent.exclusive
+        )
+
+    def key(self, agent: AgentEntry) -> OrderKey:
+        """The agent's place among those who are available."""
+        return self._order(agent.agent_id, agent.weight, agent.idle_since)
+
+    def has_room(self, agent: AgentEntry, kind: int) -> bool:
+        """Whether one more item of this kind fits beside what a signed-in agent holds, and can get through."""
+        agent_class = agent.agent_class
+        assert agent_class is not None
+        return (
+            agent.counts[kind] < agent_class.limits[kind]
+            and (agent_class.total is None or agent.weight + self._weights[kind] <= agent_class.total)
+            and (kind != CALL or agent.device is not DeviceState.UNREACHABLE)
+        )
+
+    def _is_overfull(self, agent: AgentEntry, kind: int) -> bool:
+        """Whether the agent holds more of this kind, or more in all, than the agent's capacity."""
+        capacity = agent.profile.capacity
+        return agent.counts[kind] > capacity.items.get(KINDS[kind], 0) or (
+            capacity.total is not None and agent.weight > capacity.total
+        )
+
+    def seat(self, agent: AgentEntry) -> None:
+        """Bring the agent's places in the pools up to date."""
+        agent_class = agent.agent_class
+        if agent_class is None:
+            return
+        available = self.is_available(agent)
+        key = self.key(agent) if available else ()
+        for pool in agent_class.pools:
+            kind = pool.kind
+            seat = agent.seats[kind]
+            if available and self.has_room(agent, kind):
+                if seat is not None:
+                    if seat[0] == key:
+                        continue
+                    pool.remove(agent)
+                pool.add(agent, key)
+            elif seat is not None:
+                pool.remove(agent)
+
+    def unseat(self, agent: AgentEntry) -> None:
+        """Take the agent out of all pools."""
+        if agent.agent_class is not None:
+            for pool in agent.agent_class.pools:
+                if agent.seats[pool.kind] is not None:
+                    pool.remove(agent)
+
+    def sign_out(self, agent: AgentEntry) -> None:
+        """The agent is no longer one of those who could take anything."""
+        if agent.agent_class is not None:
+            self.unseat(agent)
+            self.matching.sign_out(agent.agent_class)
+            agent.agent_class = None
+
+    # Matching
+
+    def place(self, work: WorkEntry) -> None:
+        """Give an item that is nowhere to the best eligible agent, or let it wait."""
+        if not self.offer_to_best(work):
+            self.join_line(work)
+            avoid_until = None if work.avoid is None else work.avoid_until
+            self.effects.append(ItemQueued(work.item, work.avoid, avoid_until))
+
+    def offer_to_best(self, work: WorkEntry) -> bool:
+        """Give an item to the best eligible agent, if there is one. It leaves its line then."""
+        demand = work.demand
+        avoided = self._unseat_avoided(work)
+        first, eligible = demand.first()
+        if first is not None:
+            winner = first
+            preferred = work.item.preferred_agent
+            if preferred is not None and preferred != first[1].agent_id:
+                seat = self._seat_of(preferred, demand)
+                winner = seat or first
+            key, agent = winner
+            demand.classes[agent.agent_class].remove(agent)  # type: ignore[index]
+            second = demand.first()[0] if eligible > 1 else None
+            if work.place is not None:
+                self.leave_line(work)
+            runner_up_key, runner_up = (second[0], second[1].agent_id) if second else (None, None)
+            reason = Reason(eligible, key, runner_up, runner_up_key, preferred == agent.agent_id)
+            self._offer(work, agent, reason)
+            self.seat(agent)
+        if avoided is not None:
+            self.seat(avoided)
+        return first is not None
+
+    def serve(self, agent: AgentEntry) -> None:
+        """Give the agent the most urgent items that there is room for, then the agent's places in the pools."""
+        while self.is_available(agent):
+            work = self._most_urgent_for(agent)
+            if work is None:
+                break
+            key = self.key(agent)
+            self.leave_line(work)
+            self._offer(work, agent, Reason(1, key, None, None, work.item.preferred_agent == agent.agent_id))
+        self.seat(agent)
+
+    def _most_urgent_for(self, agent: AgentEntry) -> WorkEntry | None:
+        agent_class = agent.agent_class
+        assert agent_class is not None
+        best: Place | None = None
+        for kind, lines in enumerate(agent_class.lines):
+            if not lines or not self.has_room(agent, kind):
+                continue
+            for line in lines:
+                head = line.head
+                if head is not None and (best is None or head < best):
+                    if agent.avoided_by and is_avoided(head[2], agent, self.now):
+                        head = line.head_for(agent, self.now)
+                        if head is None or (best is not None and best < head):
+                            continue
+                    best = head
+        return best[2] if best else None
+
+    def _unseat_avoided(self, work: WorkEntry) -> AgentEntry | None:
+        """The agent whom the item avoids just now, if there is one; no longer seated for this kind."""
+        if work.avoid is None or self.now >= work.avoid_until:
+            return None
+        agent = self.agents[work.avoid]
+        if agent.seats[work.kind] is not None and agent.agent_class is not None:
+            agent.agent_class.pools[work.kind].remove(agent)
+            return agent
+        return None
+
+    def _seat_of(self, agent_id: str, demand: Demand) -> tuple[tuple[int | str, ...], AgentEntry] | None:
+        agent = self.agents.get(agent_id)
+        if agent is None or agent.agent_class not in demand.classes:
+            return None
+        return agent.seats[demand.kind]
+
+    # Assignments
+
+    def assignment(self, work: WorkEntry) -> Assignment:
+        """Of an item that is offered or accepted."""
+        assert work.assignment is not None
+        return work.assignment
+
+    def _offer(self, work: WorkEntry, agent: AgentEntry, reason: Reason) -> None:
+        self.token += 1
+        assignment = Assignment(
+            self._new_assignment_id(self.token),
+            self.token,
+            work.item.item_id,
+            agent.agent_id,
+            agent.profile.device_id,
+            AssignmentState.OFFERED,
+            self.now,
+            self.now + self.queues[work.item.queue].offer_timeout_ms,
+        )
+        work.avoid = None
+        self.hand_over(work, agent, assignment)
+        self.effects.append(AssignmentOffered(assignment, reason))
+
+    def take(self, work: WorkEntry, agent: AgentEntry) -> None:
+        """The agent, to be served later, has an item that is nowhere, without an offer."""
+        self.unseat(agent)
+        self.token += 1
+        assignment = Assignment(
+            self._new_assignment_id(self.token),
+            self.token,
+            work.item.item_id,
+            agent.agent_id,
+            agent.profile.device_id,
+            AssignmentState.ACCEPTED,
+            self.now,
+            self.now,
+            self.now,
+        )
+        work.avoid = None
+        agent.misses = 0
+        self.hand_over(work, agent, assignment)
+        self.effects.append(AssignmentAccepted(assignment))
+
+    def hand_over(self, work: WorkEntry, agent: AgentEntry, assignment: Assignment) -> None:
+        """Put an item that is nowhere into the agent's hands, under an open assignment."""
+        kind = work.kind
+        work.assignment = assignment
+        self.assigned[assignment.assignment_id] = work
+        agent.held[work.item.item_id] = work
+        agent.counts[kind] += 1
+        agent.weight += self._weights[kind]
+        if self._exclusive[kind]:
+            agent.exclusive += 1
+        if assignment.state is AssignmentState.OFFERED:
+            work.state = ItemState.OFFERED
+            self.timers.set(Timer.OFFER_EXPIRES, assignment.assignment_id, assignment.expires_at)
+        else:
+            work.state = ItemState.ACCEPTED
+        self.touch(agent)
+
+    def accept(self, work: WorkEntry) -> None:
+        """The agent takes what was offered."""
+        was = self.assignment(work)
+        agent = self.agents[was.agent_id]
+        self.timers.cancel(Timer.OFFER_EXPIRES, was.assignment_id)
+        work.assignment = Assignment(
+            was.assignment_id,
+            was.token,
+            was.item_id,
+            was.agent_id,
+            was.device_id,
+            AssignmentState.ACCEPTED,
+            was.offered_at,
+            was.expires_at,
+            self.now,
+        )
+        work.state = ItemState.ACCEPTED
+        if agent.misses:
+            agent.misses = 0
+            self.touch(agent)
+        self.effects.append(AssignmentAccepted(work.assignment))
+
+    def end(self, work: WorkEntry, state: AssignmentState, outcome: str | None) -> AgentEntry:
+        """End the item's assignment. The item is nowhere then and the agent without a seat.
+
+        Others come first: place what is to be placed, then :meth:`serve` the agent that is returned.
+        """
+        was = self.assignment(work)
+        agent = self.agents[was.agent_id]
+        kind = work.kind
+        if was.state is AssignmentState.OFFERED:
+            self.timers.cancel(Timer.OFFER_EXPIRES, was.assignment_id)
+        del self.assigned[was.assignment_id]
+        work.assignment = None
+        del agent.held[work.item.item_id]
+        agent.counts[kind] -= 1
+        agent.weight -= self._weights[kind]
+        if self._exclusive[kind]:
+            agent.exclusive -= 1
+        self.effects.append(
+            _ENDINGS[state](
+                Assignment(
+                    was.assignment_id,
+                    was.token,
+                    was.item_id,
+                    was.agent_id,
+                    was.device_id,
+                    state,
+                    was.offered_at,
+                    was.expires_at,
+                    was.accepted_at,
+                    self.now,
+                    outcome,
+                )
+            )
+        )
+        self.unseat(agent)
+        self.touch(agent)
+        return agent
+
+    def finish(self, work: WorkEntry, outcome: str | None) -> AgentEntry:
+        """End accepted work: the agent's idle time begins, after the queue's wrap-up if it has one."""
+        agent = self.end(work, AssignmentState.COMPLETED, outcome)
+        agent.idle_since = self.now
+        wrap_up_ms = self.queues[work.item.queue].wrap_up_ms
+        if wrap_up_ms and agent.mode is not Mode.OFFLINE:
+            until = self.now + wrap_up_ms
+            if agent.wrap_up_until is None or agent.wrap_up_until < until:
+                self.wrap_up(agent, until)
+        return agent
+
+    def withdraw_offers(self, agent: AgentEntry, outcome: str, kinds: Iterable[int] | None = None) -> list[WorkEntry]:
+        """Cancel what is only offered to the agent. Returns the items, most urgent first, to be placed."""
+        withdrawn = [
+            work
+            for work in agent.held.values()
+            if work.state is ItemState.OFFERED and (kinds is None or work.kind in kinds)
+        ]
+        for work in withdrawn:
+            self.end(work, AssignmentState.CANCELLED, outcome)
+        return self.by_urgency(withdrawn)
+
+    def withdraw_overfull(self, agent: AgentEntry) -> list[WorkEntry]:
+        """Cancel the newest offers to an agent who holds too much, as far as that helps."""
+        withdrawn = []
+        for work in reversed(list(agent.held.values())):
+            if work.state is ItemState.OFFERED and self._is_overfull(agent, work.kind):
+                self.end(work, AssignmentState.CANCELLED, "no_room")
+                withdrawn.append(work)
+        return self.by_urgency(withdrawn)
+
+    def avoid(self, work: WorkEntry, agent: AgentEntry) -> None:
+        """Do not offer the item to this agent for a while, unless no other signed-in agent could take it."""
+        classes = work.demand.classes
+        others = len(classes) > 1 or any(
+            agent_class is not agent.agent_class or agent_class.signed_in > 1 for agent_class in classes
+        )
+        if others and self.settings.reoffer_after_ms:
+            work.avoid = agent.agent_id
+            work.avoid_until = self.now + self.settings.reoffer_after_ms
+
+    def avoid_no_longer(self, work: WorkEntry) -> None:
+        """A waiting item avoids nobody from now on."""
+        if work.avoid is not None:
+            self.timers.cancel(Timer.AVOIDANCE_ENDS, work.item.item_id)
+            self.agents[work.avoid].avoided_by.pop(work.item.item_id, None)
+            work.avoid = None
+
+    # Items
+
+    def open(self, item: Item) -> WorkEntry:
+        """A new item, which is nowhere yet."""
+        demand = self.matching.open_item(item.kind, item.requirement)
+        work = self.items[item.item_id] = WorkEntry(item, demand)
+        return work
+
+    def change(self, work: WorkEntry, item: Item) -> None:
+        """An item that is nowhere asks for something else."""
+        demand = self.matching.open_item(item.kind, item.requirement)
+        self.matching.close_item(work.demand)
+        work.item = item
+        work.demand = demand
+
+    def join_line(self, work: WorkEntry) -> None:
+        """An item that is nowhere waits."""
+        work.state = ItemState.WAITING
+        self.waiting += 1
+        work.demand.line.add(work, work_key(work.item, self.queues[work.item.queue]))
+        if work.avoid is not None:
+            self.agents[work.avoid].avoided_by[work.item.item_id] = work
+            self.timers.set(Timer.AVOIDANCE_ENDS, work.item.item_id, work.avoid_until)
+
+    def leave_line(self, work: WorkEntry) -> None:
+        """A waiting item waits no longer; it is nowhere then, and still avoids whom it avoided."""
+        work.demand.line.remove(work)
+        self.waiting -= 1
+        if work.avoid is not None:
+            self.timers.cancel(Timer.AVOIDANCE_ENDS, work.item.item_id)
+            self.agents[work.avoid].avoided_by.pop(work.item.item_id, None)
+
+    def forget(self, work: WorkEntry) -> None:
+        """An item that is nowhere is over."""
+        del self.items[work.item.item_id]
+        self.matching.close_item(work.demand)
+
+    def by_urgency(self, works: Iterable[WorkEntry]) -> list[WorkEntry]:
+        """Most urgent first."""
+        queues = self.queues
+        return sorted(works, key=lambda w: (work_key(w.item, queues[w.item.queue]), w.item.item_id))
+
+    # Agents
+
+    def wrap_up(self, agent: AgentEntry, until: int | None) -> None:
+        """The agent's wrap-up lasts until then, or is over."""
+        if until is not None:
+            self.timers.set(Timer.WRAP_UP_ENDS, agent.agent_id, until)
+        elif agent.wrap_up_until is not None:
+            self.timers.cancel(Timer.WRAP_UP_ENDS, agent.agent_id)
+        agent.wrap_up_until = until
+        self.touch(agent)
+
+    def touch(self, agent: AgentEntry) -> None:
+        """Something of the agent's status may have changed."""
+        self._touched[agent] = None
+
+    def _report_agents(self) -> None:
+        """Write down what became of the agents' status in this step."""
+        for agent in self._touched:
+            if agent.agent_id not in self.agents:
+                continue
+            was = agent.status
+            state = self.state_of(agent)
+            reason = agent.mode_reason if state is AgentState.NOT_READY else None
+            visible = state is not was.state or reason != was.reason
+            if (
+                visible
+                or agent.idle_since != was.idle_since
+                or agent.mode is not was.mode
+                or agent.wrap_up_until != was.wrap_up_until
+                or agent.misses != was.misses
+                or agent.device is not was.device
+                or agent.mode_reason != was.mode_reason
+            ):
+                agent.status = AgentStatus(
+                    state,
+                    reason,
+                    self.now if visible else was.since,
+                    agent.mode,
+                    agent.mode_reason,
+                    agent.device,
+                    agent.idle_since,
+                    agent.wrap_up_until,
+                    agent.misses,
+                )
+                self.effects.append(AgentChanged(agent.agent_id, agent.status, visible))
+        self._touched.clear()
+
+    def state_of(self, agent: AgentEntry) -> AgentState:
+        """What others see; the order of the questions is that of ``AgentState``."""
+        if agent.exclusive:
+            return AgentState.BUSY
+        if agent.mode is Mode.OFFLINE:
+            return AgentState.OFFLINE
+        if agent.wrap_up_until is not None:
+            return AgentState.WRAP_UP
+        if agent.mode is Mode.NOT_READY:
+            return AgentState.NOT_READY
+        if agent.held and not any(self.has_room(agent, kind) for kind in range(len(KINDS))):
+            return AgentState.BUSY
+        return AgentState.READY

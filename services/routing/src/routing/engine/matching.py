@@ -1,0 +1,220 @@
+"""Which agents can serve which demands, worked out once per pair of class and demand.
+
+Agents with the same abilities share a class while at least one of them is signed in; items that ask for the
+same share a demand. When a class or a demand is new it is compared with those that could match it; from
+then on an arriving item looks at the pools of its demand, and an agent with room at the lines of its class.
+"""
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+from routing.engine.idle import Pool, Ranking
+from routing.engine.model import AgentProfile, Requirement, WorkKind
+from routing.engine.state import CALL, KIND_INDEX, KINDS, Seat
+from routing.engine.waiting import Line
+
+SCAN_UP_TO = 64
+"""A demand of more pools than this keeps a ranking; up to it, looking at each pool is cheaper."""
+
+SPARE_DEMANDS = 256
+"""So many demands of which no item is open are kept for the next one."""
+
+KeyT = TypeVar("KeyT")
+ValueT = TypeVar("ValueT")
+
+_ClassKey = tuple[tuple[tuple[str, int], ...], tuple[str, ...], tuple[int, ...], int | None]
+_DemandKey = tuple[int, tuple[tuple[str, int], ...], str | None]
+
+
+class AgentClass:
+    """Signed-in agents who can do the same."""
+
+    __slots__ = ("key", "limits", "lines", "pools", "signed_in", "skills", "territories", "total")
+
+    def __init__(self, key: _ClassKey, serial: int) -> None:
+        skills, territories, limits, total = key
+        self.key = key
+        self.skills = dict(skills)
+        self.territories = frozenset(territories)
+        self.limits = limits
+        """Items of each kind."""
+        self.total = total
+        self.signed_in = 0
+        self.pools = [Pool(kind, serial + kind) for kind in range(len(KINDS))]
+        self.lines: list[dict[Line, None]] = [{} for _ in KINDS]
+        """Per kind, the lines of the demands that this class can serve."""
+
+
+class Demand:
+    """What open items of one kind ask for, with the line of those that wait and the pools that can serve it."""
+
+    __slots__ = ("classes", "filed_under", "kind", "line", "open_items", "ranking", "skills", "territory")
+
+    def __init__(self, key: _DemandKey, filed_under: str | None) -> None:
+        self.kind, self.skills, self.territory = key
+        self.filed_under = filed_under
+        """One of the skills, under which the index finds it."""
+        self.line = Line()
+        self.open_items = 0
+        self.classes: dict[AgentClass, Pool] = {}
+        self.ranking: Ranking | None = None
+
+    def first(self) -> tuple[Seat | None, int]:
+        """The best available agent, and how many there are."""
+        if self.ranking is not None:
+            return self.ranking.best(), self.ranking.eligible
+        first: Seat | None = None
+        eligible = 0
+        for pool in self.classes.values():
+            best = pool.best
+            if best is not None:
+                eligible += pool.count
+                if first is None or best[0] < first[0]:
+                    first = best
+        return first, eligible
+
+    def is_served_by(self, agent_class: AgentClass) -> bool:
+        """Whether these agents can do it at all: channel, skills, territory."""
+        if not agent_class.limits[self.kind]:
+            return False
+        levels = agent_class.skills
+        for skill, least in self.skills:
+            if levels.get(skill, 0) < least:
+                return False
+        return covers(agent_class.territories, self.territory)
+
+    def connect(self, agent_class: AgentClass) -> None:
+        """The class can serve this."""
+        pool = agent_class.pools[self.kind]
+        self.classes[agent_class] = pool
+        agent_class.lines[self.kind][self.line] = None
+        if self.ranking is not None:
+            self.ranking.add(pool)
+        elif len(self.classes) > SCAN_UP_TO:
+            self.ranking = Ranking()
+            for pool in self.classes.values():
+                self.ranking.add(pool)
+
+    def disconnect(self, agent_class: AgentClass) -> None:
+        """The class is gone."""
+        pool = self.classes.pop(agent_class)
+        if self.ranking is not None:
+            self.ranking.remove(pool)
+            if len(self.classes) <= SCAN_UP_TO // 2:
+                for pool in self.classes.values():
+                    self.ranking.remove(pool)
+                self.ranking = None
+
+
+class Matching:
+    """All classes and demands, and which serves which."""
+
+    def __init__(self) -> None:
+        self._classes: dict[_ClassKey, AgentClass] = {}
+        self._classes_by_skill: dict[str, dict[AgentClass, None]] = {}
+        self._demands: dict[_DemandKey, Demand] = {}
+        self._demands_by_skill: dict[str | None, dict[Demand, None]] = {}
+        self._spare: dict[_DemandKey, None] = {}
+        """Demands without an open item, the longest unused first."""
+        self._serial = 0
+
+    def sign_in(self, profile: AgentProfile) -> AgentClass:
+        """The class of an agent who signs in."""
+        key = class_key(profile)
+        agent_class = self._classes.get(key)
+        if agent_class is None:
+            agent_class = self._classes[key] = AgentClass(key, self._serial)
+            self._serial += len(KINDS)
+            for skill in agent_class.skills:
+                self._classes_by_skill.setdefault(skill, {})[agent_class] = None
+            for filed_under in (None, *agent_class.skills):
+                for demand in self._demands_by_skill.get(filed_under, ()):
+                    if demand.is_served_by(agent_class):
+                        demand.connect(agent_class)
+        agent_class.signed_in += 1
+        return agent_class
+
+    def sign_out(self, agent_class: AgentClass) -> None:
+        """An agent of the class, who has no seat any more, signs out."""
+        agent_class.signed_in -= 1
+        if agent_class.signed_in:
+            return
+        del self._classes[agent_class.key]
+        for skill in agent_class.skills:
+            _discard(self._classes_by_skill, skill, agent_class)
+        for filed_under in (None, *agent_class.skills):
+            for demand in self._demands_by_skill.get(filed_under, ()):
+                if agent_class in demand.classes:
+                    demand.disconnect(agent_class)
+
+    def open_item(self, kind: WorkKind, requirement: Requirement) -> Demand:
+        """The demand of an item that opens."""
+        key = (KIND_INDEX[kind], requirement.skills, requirement.territory)
+        demand = self._demands.get(key)
+        if demand is None:
+            demand = self._demands[key] = self._new_demand(key)
+        elif not demand.open_items:
+            del self._spare[key]
+        demand.open_items += 1
+        return demand
+
+    def close_item(self, demand: Demand) -> None:
+        """An item of the demand, which does not wait any more, is over or asks for something else now."""
+        demand.open_items -= 1
+        if demand.open_items:
+            return
+        self._spare[demand.kind, demand.skills, demand.territory] = None
+        if len(self._spare) > SPARE_DEMANDS:
+            oldest = next(iter(self._spare))
+            del self._spare[oldest]
+            self._forget(self._demands.pop(oldest))
+
+    def _new_demand(self, key: _DemandKey) -> Demand:
+        by_skill = self._classes_by_skill
+        rarest = min((skill for skill, _ in key[1]), key=lambda skill: len(by_skill.get(skill, ())), default=None)
+        demand = Demand(key, rarest)
+        self._demands_by_skill.setdefault(rarest, {})[demand] = None
+        candidates: Iterable[AgentClass]
+        candidates = self._classes.values() if rarest is None else by_skill.get(rarest, ())
+        for agent_class in candidates:
+            if demand.is_served_by(agent_class):
+                demand.connect(agent_class)
+        return demand
+
+    def _forget(self, demand: Demand) -> None:
+        for agent_class in tuple(demand.classes):
+            del agent_class.lines[demand.kind][demand.line]
+            demand.disconnect(agent_class)
+        _discard(self._demands_by_skill, demand.filed_under, demand)
+
+
+def class_key(profile: AgentProfile) -> _ClassKey:
+    """What agents of one class have in common."""
+    limits = [profile.capacity.items.get(kind, 0) for kind in KINDS]
+    if profile.device_id is None:
+        limits[CALL] = 0
+    return (
+        tuple(sorted((skill, level) for skill, level in profile.skills.items() if level > 0)),
+        tuple(sorted(set(profile.territories))),
+        tuple(limits),
+        profile.capacity.total,
+    )
+
+
+def covers(territories: frozenset[str], territory: str | None) -> bool:
+    """Whether one of the sub-trees contains it: ``CN-31`` contains ``CN-31-0115`` but not ``CN-310``."""
+    if territory is None or not territories or territory in territories:
+        return True
+    end = territory.rfind("-")
+    while end > 0:
+        if territory[:end] in territories:
+            return True
+        end = territory.rfind("-", 0, end)
+    return False
+
+
+def _discard(index: dict[KeyT, dict[ValueT, None]], key: KeyT, value: ValueT) -> None:
+    values = index[key]
+    del values[value]
+    if not values:
+        del index[key]

@@ -1,0 +1,119 @@
+"""What the engine keeps in memory about one agent and one open item, with their places in the indexes."""
+
+from typing import TYPE_CHECKING
+
+from routing.engine.model import (
+    AgentProfile,
+    AgentState,
+    AgentStatus,
+    Assignment,
+    DeviceState,
+    Item,
+    ItemState,
+    Mode,
+    OrderKey,
+    WorkKind,
+)
+
+if TYPE_CHECKING:
+    from routing.engine.matching import AgentClass, Demand
+
+KINDS = tuple(WorkKind)
+"""Inside of the engine a kind is its index here: enums are slow keys."""
+
+KIND_INDEX = {kind: index for index, kind in enumerate(KINDS)}
+CALL = KIND_INDEX[WorkKind.CALL]
+
+Seat = tuple[OrderKey, "AgentEntry"]
+"""An agent's place among the available ones of its class."""
+
+Place = tuple[int, str, "WorkEntry"]
+"""An item's place in its line: work key, item id, the item."""
+
+
+class AgentEntry:
+    """An agent."""
+
+    __slots__ = (
+        "agent_class",
+        "agent_id",
+        "avoided_by",
+        "counts",
+        "device",
+        "exclusive",
+        "held",
+        "idle_since",
+        "misses",
+        "mode",
+        "mode_reason",
+        "profile",
+        "seats",
+        "status",
+        "weight",
+        "wrap_up_until",
+    )
+
+    def __init__(self, agent_id: str, profile: AgentProfile, status: AgentStatus) -> None:
+        self.agent_id = agent_id
+        self.profile = profile
+        self.status = status
+        """As last told to storage; the fields below may be ahead of it within a step."""
+        self.mode: Mode = status.mode
+        self.mode_reason: str | None = status.mode_reason
+        self.device: DeviceState = status.device
+        self.idle_since: int = status.idle_since
+        self.wrap_up_until: int | None = status.wrap_up_until
+        self.misses: int = status.misses
+        self.agent_class: AgentClass | None = None
+        """None while offline."""
+        self.held: dict[str, WorkEntry] = {}
+        """Offered and accepted items by id, in the order of their tokens."""
+        self.counts: list[int] = [0] * len(KINDS)
+        self.weight = 0
+        self.exclusive = 0
+        """How many of the held items allow nothing beside them."""
+        self.seats: list[Seat | None] = [None] * len(KINDS)
+        self.avoided_by: dict[str, WorkEntry] = {}
+        """Waiting items that name this agent as the one to avoid."""
+
+
+class WorkEntry:
+    """An open item."""
+
+    __slots__ = (
+        "assignment",
+        "avoid",
+        "avoid_until",
+        "demand",
+        "item",
+        "kind",
+        "place",
+        "queue",
+        "state",
+    )
+
+    def __init__(self, item: Item, demand: "Demand") -> None:
+        self.item = item
+        self.kind: int = demand.kind
+        self.demand = demand
+        self.state: ItemState = ItemState.WAITING
+        self.assignment: Assignment | None = None
+        self.place: Place | None = None
+        """Where it waits."""
+        self.avoid: str | None = None
+        self.avoid_until = 0
+
+
+def new_status(now: int) -> AgentStatus:
+    """The status of an agent of whom nothing was heard yet."""
+    return AgentStatus(
+        state=AgentState.OFFLINE,
+        reason=None,
+        since=now,
+        mode=Mode.OFFLINE,
+        mode_reason=None,
+        device=DeviceState.IDLE,
+        idle_since=now,
+        wrap_up_until=None,
+        misses=0,
+    )
