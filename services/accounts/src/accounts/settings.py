@@ -1,0 +1,7 @@
+"""Settings of the service."""
+
+from cordboard_chassis.settings import ServiceSettings
+
+
+class AccountsSettings(ServiceSettings):
+    """Nothing beyond what every service is told."""

@@ -1,0 +1,19 @@
+"""Serve a customer again."""
+
+from uuid import UUID
+
+from cordboard_chassis.unit_of_work import UnitOfWork
+
+from accounts.domain.customers import Customer, unfreeze
+from accounts.usecases.find_customer import find_customer
+from accounts.usecases.save_customer import save_customer
+
+
+async def unfreeze_customer(uow: UnitOfWork, customer_id: UUID, by: str, reason: str) -> Customer:
+    """Make it active; one that is active stays so.
+
+    Raises:
+        NotFound: there is no such customer.
+    """
+    before = await find_customer(uow, customer_id, lock=True)
+    return await save_customer(uow, before, unfreeze(before), by, reason)
