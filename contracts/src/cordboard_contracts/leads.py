@@ -53,6 +53,8 @@ class Lead(Value):
     call_id: UUID | None = None
     customer_id: UUID | None = None
     rejected_because: Annotated[str, StringConstraints(max_length=200)] | None = None
+    conversion_refused_because: Annotated[str, StringConstraints(max_length=500)] | None = None
+    """Why accounts made no customer of it the last time it was asked; the lead is its agent's again."""
     created_at: AwareDatetime
 
 

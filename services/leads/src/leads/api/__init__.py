@@ -1,0 +1,1 @@
+"""HTTP: one module per resource, which translates and calls a use case."""

@@ -1,0 +1,1 @@
+"""What may happen to a lead. Pure: no I/O, no clock, no randomness."""
