@@ -1,0 +1,1 @@
+"""Ways out: how a message reaches somebody who is not on our bus."""

@@ -1,0 +1,1 @@
+"""What is decided without knowing about clocks, chance, networks or databases."""

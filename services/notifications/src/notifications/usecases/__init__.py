@@ -1,0 +1,1 @@
+"""What the service does, one verb a file. A use case never commits: whoever calls it has opened the transaction."""
