@@ -1,0 +1,133 @@
+"""Queues: how the work that rules send there is treated."""
+
+from datetime import datetime
+from typing import Any
+
+from cordboard_chassis.http.app import Body, Db
+from cordboard_chassis.http.etags import IfMatch, set_etag
+from cordboard_chassis.http.owner_inputs import ask_owner
+from cordboard_chassis.http.paging import Page, Paging
+from cordboard_chassis.refusals import NotFound
+from cordboard_contracts.vocabulary import Name
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field
+from sqlalchemy import Row
+
+from routing.api.access import Administrator, QueueId, Staff, WorkspaceId, configurable_workspace, workspace_of
+from routing.storage import queries
+
+router = APIRouter(prefix="/v1/workspaces/{workspace_id}/queues", tags=["queues"])
+
+
+class QueueBody(Body):
+    """A queue as it shall be."""
+
+    name: Name = ""
+    priority: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        description="Added to that of each item; a point of priority counts as much as a minute of waiting.",
+    )
+    offer_timeout_s: int = Field(default=20, ge=1, le=3600, description="How long an agent may take to accept.")
+    wrap_up_s: int = Field(default=0, ge=0, le=3600, description="How long after an item an agent gets no other.")
+    service_level_s: int = Field(
+        default=20, ge=1, le=86_400, description="Within how many seconds an item should be accepted."
+    )
+
+
+class QueueView(BaseModel):
+    """A queue."""
+
+    workspace_id: str
+    queue_id: str
+    name: str
+    priority: int
+    offer_timeout_s: int
+    wrap_up_s: int
+    service_level_s: int
+    version: int
+    updated_at: datetime
+
+
+def _view(row: Row[Any]) -> QueueView:
+    return QueueView.model_validate(row, from_attributes=True)
+
+
+@router.put("/{queue_id}", responses={201: {"model": QueueView, "description": "It is new."}})
+async def put_queue(
+    request: Request,
+    response: Response,
+    caller: Administrator,
+    database: Db,
+    workspace_id: WorkspaceId,
+    queue_id: QueueId,
+    body: QueueBody,
+    if_match: IfMatch = None,
+) -> QueueView:
+    """Create a queue or change it; what waits in it is put in order at once.
+
+    To change one, send its ETag as `If-Match`; sending the same again needs none.
+    """
+    async with database.transaction(caller.org_path) as uow:
+        await configurable_workspace(uow, workspace_id)
+    done = await ask_owner(
+        request,
+        caller,
+        database,
+        kind="workspace",
+        owner_id=workspace_id,
+        name="put_queue",
+        payload={**body.model_dump(mode="json"), "queue_id": queue_id, "if_match": if_match},
+        key=None,
+    )
+    response.status_code = 201 if done["created"] else 200
+    return await get_queue(response, caller, database, workspace_id, queue_id)
+
+
+@router.get("/{queue_id}")
+async def get_queue(
+    response: Response, caller: Staff, database: Db, workspace_id: WorkspaceId, queue_id: QueueId
+) -> QueueView:
+    """One queue."""
+    async with database.transaction(caller.org_path) as uow:
+        await workspace_of(uow, workspace_id)
+        row = await queries.find_queue(uow, workspace_id, queue_id)
+    if row is None:
+        raise NotFound(f"there is no queue {queue_id}")
+    set_etag(response, row.version)
+    return _view(row)
+
+
+@router.get("")
+async def list_queues(caller: Staff, database: Db, workspace_id: WorkspaceId, paging: Paging) -> Page[QueueView]:
+    """The queues of a workspace, by id."""
+    (after,) = paging.after(str) or (None,)
+    async with database.transaction(caller.org_path) as uow:
+        await workspace_of(uow, workspace_id)
+        rows = await queries.list_queues(uow, workspace_id, after, paging.fetch)
+    return paging.page(rows, lambda row: (row.queue_id,), _view)
+
+
+@router.delete("/{queue_id}", status_code=204)
+async def delete_queue(
+    request: Request,
+    caller: Administrator,
+    database: Db,
+    workspace_id: WorkspaceId,
+    queue_id: QueueId,
+    if_match: IfMatch = None,
+) -> None:
+    """Remove a queue that no rule names and in which nothing is."""
+    async with database.transaction(caller.org_path) as uow:
+        await configurable_workspace(uow, workspace_id)
+    await ask_owner(
+        request,
+        caller,
+        database,
+        kind="workspace",
+        owner_id=workspace_id,
+        name="remove_queue",
+        payload={"queue_id": queue_id, "if_match": if_match},
+        key=None,
+    )

@@ -1,0 +1,169 @@
+"""Rules: which queue, requirement and priority a work item gets."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from cordboard_chassis.http.app import Body, Db
+from cordboard_chassis.http.etags import IfMatch, set_etag
+from cordboard_chassis.http.owner_inputs import ask_owner
+from cordboard_chassis.http.paging import Page, Paging
+from cordboard_chassis.refusals import NotFound
+from cordboard_contracts.vocabulary import Identifier, Language, SkillLevel, Territory
+from fastapi import APIRouter, Path, Request, Response
+from pydantic import BaseModel, Field, StringConstraints
+from sqlalchemy import Row
+
+from routing.api.access import Administrator, Staff, WorkspaceId, configurable_workspace, workspace_of
+from routing.engine import WorkKind
+from routing.storage import queries
+
+router = APIRouter(prefix="/v1/workspaces/{workspace_id}/rules", tags=["rules"])
+
+_Dialled = Annotated[str, StringConstraints(min_length=1, max_length=80)]
+_Text = Annotated[str, StringConstraints(max_length=1000)]
+_AttributeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$")]
+_Version = Annotated[int, Path(ge=1, le=2**62, description="A version of the rules.")]
+
+
+class When(Body):
+    """Conditions, all of which must hold. In each, one of the values must fit; one that is empty always holds."""
+
+    kind: list[WorkKind] = Field(default=[], max_length=3)
+    dialled: list[_Dialled] = Field(
+        default=[], max_length=100, description="Numbers called, or their beginnings: `+8621*`."
+    )
+    known: bool | None = Field(default=None, description="Whether the customer is known.")
+    tier: list[Identifier] = Field(default=[], max_length=100)
+    language: list[Language] = Field(default=[], max_length=100, description="`zh` also fits `zh-CN`.")
+    territory: list[Territory] = Field(default=[], max_length=100, description="`CN-31` also fits `CN-31-0115`.")
+    attributes: dict[_AttributeName, Annotated[list[_Text], Field(max_length=100)]] = Field(default={}, max_length=20)
+
+
+class Then(Body):
+    """What a work item gets for which the rule holds."""
+
+    queue: Identifier
+    requirement: dict[Identifier, SkillLevel] = Field(
+        default={}, max_length=20, description="Skills with their least levels."
+    )
+    priority: int | None = Field(
+        default=None, ge=0, le=1000, description="Instead of the priority that the item brings along."
+    )
+    territory: Territory | Literal["own"] | None = Field(
+        default=None, description="Agents must cover it; `own` is that of the item. Null: any agent will do."
+    )
+    language: Language | Literal["own"] | None = Field(
+        default=None, description="Agents must have the skill `language:<tag>`; `own` is the language of the item."
+    )
+
+
+class Rule(Body):
+    """One rule."""
+
+    name: Identifier
+    when: When = Field(default_factory=When.model_construct)
+    then: Then
+
+
+class RulesBody(Body):
+    """All rules of a workspace, in order: the first that holds decides."""
+
+    rules: list[Rule] = Field(min_length=1, max_length=500, description="The last one must have no condition.")
+
+
+class RulesView(BaseModel):
+    """A version of the rules."""
+
+    workspace_id: str
+    version: int
+    rules: list[Rule]
+    written_by: str
+    written_at: datetime
+
+
+class RulesSummary(BaseModel):
+    """A version of the rules, in short."""
+
+    version: int
+    size: int = Field(description="How many rules it has.")
+    written_by: str
+    written_at: datetime
+
+
+def _view(row: Row[Any]) -> RulesView:
+    return RulesView(
+        workspace_id=row.workspace_id,
+        version=row.version,
+        rules=row.rules["rules"],
+        written_by=row.written_by,
+        written_at=row.written_at,
+    )
+
+
+@router.put("")
+async def put_rules(
+    request: Request,
+    response: Response,
+    caller: Administrator,
+    database: Db,
+    workspace_id: WorkspaceId,
+    body: RulesBody,
+    if_match: IfMatch = None,
+) -> RulesView:
+    """A new version of the rules, which holds for what arrives from now on.
+
+    Send the ETag of the present version as `If-Match`, unless there is none yet.
+    """
+    async with database.transaction(caller.org_path) as uow:
+        await configurable_workspace(uow, workspace_id)
+    done = await ask_owner(
+        request,
+        caller,
+        database,
+        kind="workspace",
+        owner_id=workspace_id,
+        name="publish_rules",
+        payload={**body.model_dump(mode="json"), "if_match": if_match},
+        key=None,
+    )
+    return await get_rules_version(response, caller, database, workspace_id, done["version"])
+
+
+@router.get("")
+async def get_rules(response: Response, caller: Staff, database: Db, workspace_id: WorkspaceId) -> RulesView:
+    """The present rules."""
+    async with database.transaction(caller.org_path) as uow:
+        await workspace_of(uow, workspace_id)
+        row = await queries.find_rules(uow, workspace_id)
+    if row is None:
+        raise NotFound("this workspace has no rules yet; its work goes to the queue default")
+    set_etag(response, row.version)
+    return _view(row)
+
+
+@router.get("/versions")
+async def list_rules_versions(
+    caller: Staff, database: Db, workspace_id: WorkspaceId, paging: Paging
+) -> Page[RulesSummary]:
+    """All versions, the newest first."""
+    (before,) = paging.after(int) or (None,)
+    async with database.transaction(caller.org_path) as uow:
+        await workspace_of(uow, workspace_id)
+        rows = await queries.list_rules(uow, workspace_id, before, paging.fetch)
+    return paging.page(
+        rows, lambda row: (row.version,), lambda row: RulesSummary.model_validate(row, from_attributes=True)
+    )
+
+
+@router.get("/versions/{version}")
+async def get_rules_version(
+    response: Response, caller: Staff, database: Db, workspace_id: WorkspaceId, version: _Version
+) -> RulesView:
+    """One version, such as the one that an assignment names."""
+    async with database.transaction(caller.org_path) as uow:
+        await workspace_of(uow, workspace_id)
+        row = await queries.find_rules(uow, workspace_id, version)
+    if row is None:
+        raise NotFound(f"there is no version {version} of these rules")
+    set_etag(response, row.version)
+    return _view(row)

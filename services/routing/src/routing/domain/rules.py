@@ -1,0 +1,187 @@
+"""Rules: which queue, requirement, priority and territory a work item gets. The first rule that matches decides."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from routing.engine import language_skill
+
+OWN = "own"
+"""In a rule: the territory or language of the work item itself."""
+DEFAULT_QUEUE = "default"
+"""Where work goes while a workspace has no rules. It needs no configuration, so no call is ever without a queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What rules may look at."""
+
+    kind: str
+    dialled: str | None = None
+    """The number the customer called; only calls have one."""
+    known: bool = False
+    """Whether the customer is in our master."""
+    tier: str | None = None
+    language: str | None = None
+    territory: str | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """All the conditions of a rule must hold; within one, any of its values will do. An empty one always holds."""
+
+    kind: frozenset[str] = frozenset()
+    dialled: tuple[str, ...] = ()
+    """Numbers, or beginnings of numbers that end in ``*``."""
+    known: bool | None = None
+    tier: frozenset[str] = frozenset()
+    language: tuple[str, ...] = ()
+    """``zh`` also means ``zh-CN``."""
+    territory: tuple[str, ...] = ()
+    """``CN-31`` also means ``CN-31-0115``."""
+    attributes: tuple[tuple[str, frozenset[str]], ...] = ()
+
+    @property
+    def always(self) -> bool:
+        """Whether there is no condition at all."""
+        return self == When()
+
+    def holds(self, facts: Facts) -> bool:
+        """Whether a work item falls under this rule."""
+        return (
+            (not self.kind or facts.kind in self.kind)
+            and (self.known is None or facts.known is self.known)
+            and (not self.tier or facts.tier in self.tier)
+            and (not self.dialled or _is_dialled(facts.dialled, self.dialled))
+            and (not self.language or _is_part(facts.language, self.language))
+            and (not self.territory or _is_part(facts.territory, self.territory))
+            and all(facts.attributes.get(name) in values for name, values in self.attributes)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Then:
+    """What a rule gives. What it leaves out comes from the work item itself."""
+
+    queue: str
+    requirement: Mapping[str, int] = field(default_factory=dict)
+    """Skills with their least levels, beside those that the work item asks for itself."""
+    priority: int | None = None
+    territory: str | None = None
+    """Agents must cover this territory, or that of the work item if it is `OWN`; without it any agent will do."""
+    language: str | None = None
+    """Agents must speak this language, or that of the work item if it is `OWN`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One line of a rule set."""
+
+    name: str
+    when: When
+    then: Then
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSet:
+    """The rules of a workspace, in order; the last one always holds."""
+
+    version: int
+    rules: tuple[Rule, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What the rules say about one work item."""
+
+    queue: str
+    requirement: Mapping[str, int]
+    priority: int
+    territory: str | None
+    rule: str | None
+    rule_version: int | None
+
+
+def choose(
+    rule_set: RuleSet | None, facts: Facts, *, priority: int = 0, skills: Mapping[str, int] | None = None
+) -> Choice:
+    """Where a work item goes. ``priority`` and ``skills`` are those that it brings along itself."""
+    own = dict(skills or {})
+    rule = next((rule for rule in rule_set.rules if rule.when.holds(facts)), None) if rule_set else None
+    if rule_set is None or rule is None:
+        return Choice(DEFAULT_QUEUE, own, priority, None, None, None)
+    then = rule.then
+    requirement = {
+        skill: max(own.get(skill, 0), then.requirement.get(skill, 0)) for skill in {**own, **then.requirement}
+    }
+    language = facts.language if then.language == OWN else then.language
+    if language is not None:
+        requirement.setdefault(language_skill(language), 1)
+    return Choice(
+        queue=then.queue,
+        requirement=requirement,
+        priority=priority if then.priority is None else then.priority,
+        territory=facts.territory if then.territory == OWN else then.territory,
+        rule=rule.name,
+        rule_version=rule_set.version,
+    )
+
+
+def first_fault(rules: Sequence[Rule], queues: Collection[str]) -> tuple[str, str] | None:
+    """The first thing that is wrong with a rule set: (field, reason)."""
+    names: set[str] = set()
+    for index, rule in enumerate(rules):
+        if rule.name in names:
+            return f"rules.{index}.name", f"{rule.name} is the name of an earlier rule"
+        names.add(rule.name)
+        if rule.then.queue not in queues:
+            return f"rules.{index}.then.queue", f"there is no queue {rule.then.queue}"
+        if rule.when.always and index < len(rules) - 1:
+            return f"rules.{index}.when", "without a condition no rule after this one is ever reached"
+    if not rules or not rules[-1].when.always:
+        return "rules", "the last rule must have no condition, so that no work item is without a queue"
+    return None
+
+
+def read(version: int, document: Mapping[str, Any]) -> RuleSet:
+    """A rule set from its JSON form: ``{"rules": [{"name", "when": {...}, "then": {...}}]}``."""
+    return RuleSet(version, tuple(_read_rule(rule) for rule in document["rules"]))
+
+
+def _read_rule(document: Mapping[str, Any]) -> Rule:
+    when: Mapping[str, Any] = document.get("when") or {}
+    then: Mapping[str, Any] = document["then"]
+    return Rule(
+        name=document["name"],
+        when=When(
+            kind=frozenset(when.get("kind") or ()),
+            dialled=tuple(when.get("dialled") or ()),
+            known=when.get("known"),
+            tier=frozenset(when.get("tier") or ()),
+            language=tuple(when.get("language") or ()),
+            territory=tuple(when.get("territory") or ()),
+            attributes=tuple((name, frozenset(values)) for name, values in (when.get("attributes") or {}).items()),
+        ),
+        then=Then(
+            queue=then["queue"],
+            requirement=dict(then.get("requirement") or {}),
+            priority=then.get("priority"),
+            territory=then.get("territory"),
+            language=then.get("language"),
+        ),
+    )
+
+
+def _is_dialled(number: str | None, patterns: Sequence[str]) -> bool:
+    if number is None:
+        return False
+    return any(number.startswith(pattern[:-1]) if pattern.endswith("*") else number == pattern for pattern in patterns)
+
+
+def _is_part(code: str | None, wholes: Sequence[str]) -> bool:
+    """Whether a code of parts joined by hyphens is one of ``wholes`` or lies below one; case does not matter."""
+    if code is None:
+        return False
+    low = code.lower()
+    return any(low == whole.lower() or low.startswith(whole.lower() + "-") for whole in wholes)

@@ -1,0 +1,86 @@
+"""The owner of a workspace: the one process that decides who gets what there."""
+
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from cordboard_chassis.messaging import Delivery
+from cordboard_chassis.messaging.consumer import database_is_away
+from cordboard_chassis.ownership import OwnerInput, Ownership
+from prometheus_client import Gauge, Histogram
+
+from routing.live import LiveWorkspace
+from routing.storage import owner_rows
+from routing.usecases.commit_group import commit_group
+
+log = logging.getLogger(__name__)
+
+GROUP = Histogram(
+    "cordboard_routing_group_size",
+    "Messages and requests that the owner of a workspace carried out in one transaction.",
+    ("workspace",),
+    buckets=(1, 2, 5, 10, 20, 50, 100, 200),
+)
+WAITING = Gauge("cordboard_routing_waiting", "Work items that wait for an agent.", ("workspace",))
+
+FIRST_LOOK_S = 1.0
+"""How long a new owner waits for messages that lie there before it takes offers for expired."""
+
+
+def owning(group_limit: int) -> Callable[[Ownership], Coroutine[Any, Any, None]]:
+    """What to run for each workspace that this process owns."""
+
+    async def own_workspace(own: Ownership) -> None:
+        live = await _restore(own)
+        await commit_group(own, live, [], timers=False, settle=True)
+        log.info("workspace restored", extra={"workspace": own.owner_id, "open": len(live.works)})
+        wait_s: float | None = FIRST_LOOK_S
+        while True:
+            items = await own.intake.drain(group_limit, timeout_s=wait_s)
+            live = await _carry_out(own, live, items)
+            GROUP.labels(own.owner_id).observe(len(items))
+            WAITING.labels(own.owner_id).set(live.engine.waiting())
+            wait_s = live.wait_s(datetime.now(UTC))
+
+    return own_workspace
+
+
+async def _restore(own: Ownership) -> LiveWorkspace:
+    async with own.transaction() as uow:
+        live = await owner_rows.restore(uow, own.owner_id)
+    if live is None:
+        raise LookupError(f"there is no workspace {own.owner_id}")
+    return live
+
+
+async def _carry_out(own: Ownership, live: LiveWorkspace, items: Sequence[Delivery | OwnerInput]) -> LiveWorkspace:
+    """One group; if it fails, its messages one by one, so that only the one that fails is set back."""
+    try:
+        await commit_group(own, live, items)
+    except Exception as error:
+        if database_is_away(error):
+            raise
+        log.warning("a group failed, going on one by one", exc_info=error, extra={"workspace": own.owner_id})
+        return await _one_by_one(own, items, error)
+    return live
+
+
+async def _one_by_one(own: Ownership, items: Sequence[Delivery | OwnerInput], error: Exception) -> LiveWorkspace:
+    live: LiveWorkspace | None = None
+    for item in items:
+        if not isinstance(item, Delivery):
+            continue
+        live = live or await _restore(own)
+        try:
+            await commit_group(own, live, [item])
+        except Exception as failure:
+            if database_is_away(failure):
+                raise
+            live = None
+            log.warning("message failed", exc_info=failure, extra={"type": item.envelope.type})
+            await item.fail(failure)
+    if any(isinstance(item, OwnerInput) for item in items) or not items:
+        # Requests are found again by the next owner, which refuses them when they have failed too often.
+        raise error
+    return live or await _restore(own)

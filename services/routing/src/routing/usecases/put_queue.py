@@ -1,0 +1,43 @@
+"""Configure a queue: a new one, or other settings."""
+
+from typing import Any
+
+from cordboard_chassis.refusals import Conflict
+
+from routing import engine as core
+from routing.live import LiveWorkspace, QueueEntry
+from routing.usecases.require_match import require_match
+
+MAX_QUEUES = 5_000
+
+
+def put_queue(live: LiveWorkspace, payload: dict[str, Any]) -> dict[str, Any]:
+    """Holds for what is offered from now on; what waits is put in order at once.
+
+    Raises:
+        Refused: there are too many, or the caller has not seen the present version.
+    """
+    entry = live.queues.get(payload["queue_id"])
+    wanted = QueueEntry(
+        queue_id=payload["queue_id"],
+        name=payload["name"],
+        priority=payload["priority"],
+        offer_timeout_s=payload["offer_timeout_s"],
+        wrap_up_s=payload["wrap_up_s"],
+        service_level_s=payload["service_level_s"],
+        version=1 if entry is None else entry.version,
+    )
+    if entry is None:
+        require_match(payload["if_match"], None)
+        if len(live.queues) >= MAX_QUEUES:
+            raise Conflict(f"a workspace has {MAX_QUEUES} queues at most", code="too-many-queues")
+    else:
+        if wanted == entry and payload["if_match"] is None:
+            return {"created": False}
+        require_match(payload["if_match"], entry.version)
+        wanted.version += 1
+    live.queues[wanted.queue_id] = wanted
+    live.changes.queues[wanted.queue_id] = wanted
+    live.changes.removed_queues.discard(wanted.queue_id)
+    live.step(core.PutQueue(wanted.config()))
+    return {"created": entry is None}

@@ -1,0 +1,166 @@
+"""Bring a work item into agreement with the newest picture of its call."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from cordboard_contracts.telephony import (
+    AgentConnection,
+    Call,
+    CallState,
+    ConnectionState,
+    Direction,
+    FailureReason,
+    Party,
+)
+
+from routing import engine as core
+from routing.domain import talks
+from routing.domain.customers import Customer
+from routing.domain.talks import Leg
+from routing.live import LiveWorkspace, Work
+from routing.usecases.route_work import Arrival, choose, chosen_language, work_item_id, work_of
+
+_MISSES = {
+    FailureReason.NO_ANSWER: core.Miss.NO_ANSWER,
+    FailureReason.BUSY: core.Miss.BUSY,
+    FailureReason.DECLINED: core.Miss.DECLINED,
+    FailureReason.UNREACHABLE: core.Miss.UNREACHABLE,
+}
+ABANDONED = "abandoned"
+RETURNED = "returned"
+"""The agent is gone and the caller still there."""
+REROUTED = "rerouted"
+WITHDRAWN = "withdrawn"
+"""The gateway took the offer back itself."""
+
+
+def route_call(
+    live: LiveWorkspace, call: Call, sequence: int, customer: Customer | None, *, known: bool, now: datetime
+) -> None:
+    """Submit, accept, pass on, requeue or close, whatever the picture of the call asks for.
+
+    Every event carries the whole call, so only its version counts, never which event it was: a call that is heard
+    of first when it is answered is submitted and accepted at once, one that is heard of first when it is over is
+    recorded as over, and what comes after the end or out of order changes nothing. ``known`` says that the item
+    was stored at some time.
+    """
+    if call.direction is not Direction.INBOUND:
+        return
+    item_id = work_item_id(core.WorkKind.CALL, call.call_id)
+    work = live.works.get(item_id)
+    legs = [_leg(live, connection) for connection in call.connections]
+    if work is None:
+        if known or live.is_closed(item_id):
+            return
+        work = work_of(live, _arrival(call, sequence, customer, now))
+        if call.state is CallState.CLEARED:
+            answered = talks.first_talk(legs) is not None
+            live.submit_closed(work, completed=answered, outcome=_outcome(call, answered))
+            return
+        live.submit(work)
+    elif sequence <= work.subject_sequence:
+        return
+    work.subject_sequence = sequence
+    _take_attributes(live, work, call)
+    _settle_offer(live, work, call, legs)
+    _pass_on(live, work, call, legs)
+    if call.state is CallState.CLEARED and item_id in live.works:
+        live.step(core.CancelItem(work.item_id, _outcome(call, work.state == "accepted")))
+
+
+def _arrival(call: Call, sequence: int, customer: Customer | None, now: datetime) -> Arrival:
+    return Arrival(
+        kind=core.WorkKind.CALL,
+        subject_id=call.call_id,
+        sequence=sequence,
+        org_path=call.org_path,
+        # The PBX's clock may be ahead of ours; nobody has waited since the future.
+        arrived_at=min(call.offered_at, now),
+        customer=customer,
+        customer_name=call.from_name,
+        territory=call.territory,
+        attributes=call.attributes,
+        pbx_id=call.pbx_id,
+        from_number=call.from_number,
+        dialled=call.dialled,
+    )
+
+
+def _leg(live: LiveWorkspace, connection: AgentConnection) -> Leg:
+    """An agent of another workspace, or none of ours at all, is nobody that we could give the item to."""
+    known = connection.agent_id is not None and connection.agent_id in live.agents
+    over = connection.state in (ConnectionState.FAILED, ConnectionState.CLEARED)
+    return Leg(
+        agent_id=connection.agent_id if known else None,
+        assignment_id=None if connection.assignment_id is None else str(connection.assignment_id),
+        joined_at=None if connection.consultation else connection.joined_at or connection.answered_at,
+        ended_at=(connection.ended_at or connection.initiated_at) if over else None,
+        consultation=connection.consultation,
+        failure=connection.failure,
+    )
+
+
+def _take_attributes(live: LiveWorkspace, work: Work, call: Call) -> None:
+    """What the IVR learned may choose another queue, as long as nobody is offered the call."""
+    if work.attributes == call.attributes:
+        return
+    work.attributes = dict(call.attributes)
+    work.language = chosen_language(work.attributes) or work.language
+    live.touch(work)
+    if work.state != "waiting":
+        return
+    choice = choose(live, work)
+    requirement = core.Requirement.of(choice.requirement, choice.territory)
+    if (choice.queue, choice.priority, requirement) == (work.queue, work.priority, work.item().requirement):
+        return
+    work.rule, work.rule_version = choice.rule, choice.rule_version
+    live.step(core.RequeueItem(work.item_id, REROUTED, choice.queue, requirement, choice.priority))
+
+
+def _settle_offer(live: LiveWorkspace, work: Work, call: Call, legs: Sequence[Leg]) -> None:
+    """The leg that our offer asked for was picked up, or failed."""
+    offer = live.open_assignment(work)
+    leg = talks.leg_of(legs, offer.assignment_id) if offer else None
+    if offer is not None and leg is not None and offer.state is core.AssignmentState.OFFERED:
+        if leg.joined_at is not None:
+            live.step(core.AcceptAssignment(offer.assignment_id))
+        elif leg.failure in _MISSES:
+            live.step(core.MissAssignment(offer.assignment_id, _MISSES[FailureReason(leg.failure)]))
+        elif not leg.is_live and call.state is not CallState.CLEARED:
+            live.step(core.RequeueItem(work.item_id, WITHDRAWN))
+    if work.state == "accepted":
+        return
+    # Somebody talks with the customer who is not whom we offered the call to last: the offer had just expired, or
+    # the phone was picked up without us. What happened counts, not what we chose.
+    there = talks.talking(legs)
+    if there is None and call.state is CallState.CLEARED and work.accepted_at is None:
+        there = talks.first_talk(legs)
+    if there is not None and there.agent_id is not None:
+        live.step(core.TakeItem(work.item_id, there.agent_id, "picked_up"))
+
+
+def _pass_on(live: LiveWorkspace, work: Work, call: Call, legs: Sequence[Leg]) -> None:
+    """The agent who had the call has left it: to another agent, to somebody we do not know, or to nobody."""
+    for _ in legs:
+        held = live.open_assignment(work)
+        if held is None or held.state is not core.AssignmentState.ACCEPTED:
+            return
+        holder = talks.held_by(legs, held.agent_id)
+        if holder is None or holder.is_live:
+            return
+        after = talks.successor(legs, holder)
+        if after is None:
+            waits = call.state in (CallState.OFFERED, CallState.ALERTING)
+            if waits and not talks.somebody_comes(legs):
+                live.step(core.RequeueItem(work.item_id, RETURNED))
+            return
+        if after.agent_id is None:
+            live.step(core.CompleteAssignment(held.assignment_id, "transferred"))
+            return
+        live.step(core.TakeItem(work.item_id, after.agent_id))
+
+
+def _outcome(call: Call, answered: bool) -> str:
+    if answered:
+        return f"cleared_by_{call.cleared_by}" if call.cleared_by else "cleared"
+    return ABANDONED if call.cleared_by in (None, Party.CUSTOMER) else f"cleared_by_{call.cleared_by}"
