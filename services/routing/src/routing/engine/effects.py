@@ -60,7 +60,7 @@ class ItemQueued:
 
 @dataclass(frozen=True, slots=True)
 class ItemChanged:
-    """Queue, requirement or priority of an open item changed; its state did not."""
+    """Queue, requirement or priority of an open item changed. What else became of it is said beside this."""
 
     item: Item
 

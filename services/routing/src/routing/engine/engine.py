@@ -190,8 +190,7 @@ class Engine:
         for record in snapshot.items:
             work = floor.open(record.item)
             if record.state is ItemState.WAITING:
-                if record.avoid in floor.agents and record.avoid_until is not None:
-                    work.avoid, work.avoid_until = record.avoid, record.avoid_until
+                work.avoid, work.avoid_until = record.avoid, record.avoid_until or 0
                 floor.join_line(work)
         for assignment in sorted(snapshot.assignments, key=lambda a: a.token):
             floor.hand_over(floor.items[assignment.item_id], floor.agents[assignment.agent_id], assignment)
@@ -249,8 +248,6 @@ class Engine:
         floor.sign_out(agent)
         withdrawn = floor.withdraw_offers(agent, "agent_removed")
         floor.wrap_up(agent, None)
-        for work in tuple(agent.avoided_by.values()):
-            floor.avoid_no_longer(work)
         del floor.agents[agent.agent_id]
         floor.effects.append(AgentRemoved(agent.agent_id))
         for work in withdrawn:
@@ -382,7 +379,9 @@ class Engine:
             agent = floor.end(work, AssignmentState.CANCELLED, input.outcome)
         else:
             agent = floor.finish(work, input.outcome)
-        floor.change(work, item)
+        if item != was:
+            floor.change(work, item)
+            floor.effects.append(ItemChanged(item))
         if agent is not None:
             floor.avoid(work, agent)
         floor.place(work)

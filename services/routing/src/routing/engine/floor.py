@@ -61,6 +61,8 @@ class Floor:
         self.assigned: dict[str, WorkEntry] = {}
         """Items by the id of their open assignment."""
         self.waiting = 0
+        self.avoided: dict[str, int] = {}
+        """How many waiting items name an agent as the one to avoid."""
         self.matching = Matching()
         self.timers = Timers()
         self._new_assignment_id = new_assignment_id
@@ -192,6 +194,7 @@ class Floor:
     def _most_urgent_for(self, agent: AgentEntry) -> WorkEntry | None:
         agent_class = agent.agent_class
         assert agent_class is not None
+        avoided = agent.agent_id in self.avoided
         best: Place | None = None
         for kind, lines in enumerate(agent_class.lines):
             if not lines or not self.has_room(agent, kind):
@@ -199,7 +202,7 @@ class Floor:
             for line in lines:
                 head = line.head
                 if head is not None and (best is None or head < best):
-                    if agent.avoided_by and is_avoided(head[2], agent, self.now):
+                    if avoided and is_avoided(head[2], agent, self.now):
                         head = line.head_for(agent, self.now)
                         if head is None or (best is not None and best < head):
                             continue
@@ -210,8 +213,8 @@ class Floor:
         """The agent whom the item avoids just now, if there is one; no longer seated for this kind."""
         if work.avoid is None or self.now >= work.avoid_until:
             return None
-        agent = self.agents[work.avoid]
-        if agent.seats[work.kind] is not None and agent.agent_class is not None:
+        agent = self.agents.get(work.avoid)
+        if agent is not None and agent.agent_class is not None and agent.seats[work.kind] is not None:
             agent.agent_class.pools[work.kind].remove(agent)
             return agent
         return None
@@ -386,9 +389,14 @@ class Floor:
     def avoid_no_longer(self, work: WorkEntry) -> None:
         """A waiting item avoids nobody from now on."""
         if work.avoid is not None:
-            self.timers.cancel(Timer.AVOIDANCE_ENDS, work.item.item_id)
-            self.agents[work.avoid].avoided_by.pop(work.item.item_id, None)
+            self._forget_avoided(work.avoid, work)
             work.avoid = None
+
+    def _forget_avoided(self, agent_id: str, work: WorkEntry) -> None:
+        self.timers.cancel(Timer.AVOIDANCE_ENDS, work.item.item_id)
+        self.avoided[agent_id] -= 1
+        if not self.avoided[agent_id]:
+            del self.avoided[agent_id]
 
     # Items
 
@@ -410,8 +418,10 @@ class Floor:
         work.state = ItemState.WAITING
         self.waiting += 1
         work.demand.line.add(work, work_key(work.item, self.queues[work.item.queue]))
+        if work.avoid is not None and work.avoid_until <= self.now:
+            work.avoid = None
         if work.avoid is not None:
-            self.agents[work.avoid].avoided_by[work.item.item_id] = work
+            self.avoided[work.avoid] = self.avoided.get(work.avoid, 0) + 1
             self.timers.set(Timer.AVOIDANCE_ENDS, work.item.item_id, work.avoid_until)
 
     def leave_line(self, work: WorkEntry) -> None:
@@ -419,8 +429,7 @@ class Floor:
         work.demand.line.remove(work)
         self.waiting -= 1
         if work.avoid is not None:
-            self.timers.cancel(Timer.AVOIDANCE_ENDS, work.item.item_id)
-            self.agents[work.avoid].avoided_by.pop(work.item.item_id, None)
+            self._forget_avoided(work.avoid, work)
 
     def forget(self, work: WorkEntry) -> None:
         """An item that is nowhere is over."""

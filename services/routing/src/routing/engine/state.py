@@ -37,7 +37,6 @@ class AgentEntry:
     __slots__ = (
         "agent_class",
         "agent_id",
-        "avoided_by",
         "counts",
         "device",
         "exclusive",
@@ -73,8 +72,6 @@ class AgentEntry:
         self.exclusive = 0
         """How many of the held items allow nothing beside them."""
         self.seats: list[Seat | None] = [None] * len(KINDS)
-        self.avoided_by: dict[str, WorkEntry] = {}
-        """Waiting items that name this agent as the one to avoid."""
 
 
 class WorkEntry:

@@ -1,0 +1,444 @@
+"""The engine's rules without its indexes: every decision looks at everything. The tests compare the two.
+
+Written from the rules in ``routing.engine``, not from its code: where they differ, one of them is wrong.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from routing.engine import (
+    AcceptAssignment,
+    AgentOrder,
+    AgentProfile,
+    AgentState,
+    CancelItem,
+    ChangePriority,
+    CompleteAssignment,
+    DeviceState,
+    EndWrapUp,
+    ExtendWrapUp,
+    FireTimers,
+    Item,
+    ItemState,
+    Miss,
+    MissAssignment,
+    Mode,
+    PutAgent,
+    PutQueue,
+    QueueConfig,
+    RemoveAgent,
+    RemoveQueue,
+    RequeueItem,
+    SetDevice,
+    SetMode,
+    Settings,
+    Settle,
+    SubmitItem,
+    TakeItem,
+    WorkKind,
+)
+
+Offer = tuple[str, str, int, Any, str | None, Any]
+"""agent, item, eligible, winner's key, runner-up, runner-up's key"""
+
+
+class Refuses(Exception):
+    """The input cannot be applied."""
+
+
+@dataclass(eq=False)
+class NaiveItem:
+    item: Item
+    state: ItemState = ItemState.WAITING
+    agent: str | None = None
+    assignment_id: str | None = None
+    token: int = 0
+    expires_at: int = 0
+    avoid: str | None = None
+    avoid_until: int = 0
+
+
+@dataclass(eq=False)
+class NaiveAgent:
+    agent_id: str
+    profile: AgentProfile
+    idle_since: int
+    mode: Mode = Mode.OFFLINE
+    reason: str | None = None
+    device: DeviceState = DeviceState.IDLE
+    wrap_up_until: int | None = None
+    misses: int = 0
+
+
+@dataclass
+class NaiveEngine:
+    settings: Settings
+    order: AgentOrder
+    queues: dict[str, QueueConfig] = field(default_factory=dict)
+    agents: dict[str, NaiveAgent] = field(default_factory=dict)
+    items: dict[str, NaiveItem] = field(default_factory=dict)
+    token: int = 0
+    now: int = 0
+
+    def step(self, input: Any, now: int) -> list[Offer]:
+        """The offers that the input leads to, in their order."""
+        self.now = max(now, self.now)
+        self.offers: list[Offer] = []
+        self.freed: list[NaiveAgent] = []
+        """Agents who look for waiting items only after all else in this step."""
+        getattr(self, "on_" + type(input).__name__)(input)
+        return self.offers
+
+    # The rules
+
+    def held(self, agent: NaiveAgent, state: ItemState | None = None) -> list[NaiveItem]:
+        mine = [w for w in self.items.values() if w.agent == agent.agent_id and state in (None, w.state)]
+        return sorted(mine, key=lambda w: w.token)
+
+    def weight(self, agent: NaiveAgent) -> int:
+        return sum(self.settings.weights.get(w.item.kind, 1) for w in self.held(agent))
+
+    def key(self, agent: NaiveAgent) -> Any:
+        return self.order(agent.agent_id, self.weight(agent), agent.idle_since)
+
+    def urgency(self, work: NaiveItem) -> tuple[int, str]:
+        queue = self.queues[work.item.queue]
+        credit = (queue.priority + work.item.priority) * queue.priority_credit_ms
+        return (work.item.submitted_at - credit, work.item.item_id)
+
+    def can_do(self, work: NaiveItem, agent: NaiveAgent) -> bool:
+        """Channel, skills, territory; signed in."""
+        profile, item = agent.profile, work.item
+        territory = item.requirement.territory
+        return (
+            agent.mode != Mode.OFFLINE
+            and profile.capacity.items.get(item.kind, 0) > 0
+            and (item.kind != WorkKind.CALL or profile.device_id is not None)
+            and all(profile.skills.get(skill, 0) >= least for skill, least in item.requirement.skills)
+            and (
+                territory is None
+                or not profile.territories
+                or any((territory + "-").startswith(root + "-") for root in profile.territories)
+            )
+        )
+
+    def has_room(self, kind: WorkKind, agent: NaiveAgent) -> bool:
+        capacity = agent.profile.capacity
+        limit = capacity.items.get(kind, 0)
+        if kind == WorkKind.CALL and (agent.profile.device_id is None or agent.device == DeviceState.UNREACHABLE):
+            limit = 0
+        weight = self.settings.weights.get(kind, 1)
+        return sum(w.item.kind == kind for w in self.held(agent)) < limit and (
+            capacity.total is None or self.weight(agent) + weight <= capacity.total
+        )
+
+    def is_eligible(self, work: NaiveItem, agent: NaiveAgent) -> bool:
+        return (
+            self.can_do(work, agent)
+            and agent.mode == Mode.READY
+            and agent.wrap_up_until is None
+            and agent.device != DeviceState.IN_USE
+            and not any(w.item.kind in self.settings.exclusive for w in self.held(agent))
+            and self.has_room(work.item.kind, agent)
+            and not (work.avoid == agent.agent_id and self.now < work.avoid_until)
+        )
+
+    def state_of(self, agent: NaiveAgent) -> AgentState:
+        held = self.held(agent)
+        if any(w.item.kind in self.settings.exclusive for w in held):
+            return AgentState.BUSY
+        if agent.mode == Mode.OFFLINE:
+            return AgentState.OFFLINE
+        if agent.wrap_up_until is not None:
+            return AgentState.WRAP_UP
+        if agent.mode == Mode.NOT_READY:
+            return AgentState.NOT_READY
+        if held and not any(self.has_room(kind, agent) for kind in WorkKind):
+            return AgentState.BUSY
+        return AgentState.READY
+
+    # Deciding
+
+    def offer(self, work: NaiveItem, agents: list[NaiveAgent]) -> bool:
+        eligible = sorted((a for a in agents if self.is_eligible(work, a)), key=self.key)
+        if not eligible:
+            return False
+        winner = next((a for a in eligible if a.agent_id == work.item.preferred_agent), eligible[0])
+        others = [a for a in eligible if a is not winner]
+        runner_up = (others[0].agent_id, self.key(others[0])) if others else (None, None)
+        self.offers.append(
+            (winner.agent_id, work.item.item_id, len(eligible), self.key(winner), runner_up[0], runner_up[1])
+        )
+        self.give(work, winner, ItemState.OFFERED)
+        work.expires_at = self.now + self.queues[work.item.queue].offer_timeout_ms
+        return True
+
+    def give(self, work: NaiveItem, agent: NaiveAgent, state: ItemState) -> None:
+        self.token += 1
+        work.state, work.agent, work.token = state, agent.agent_id, self.token
+        work.assignment_id = f"assignment-{self.token}"
+        work.avoid = None
+
+    def place(self, work: NaiveItem) -> None:
+        work.state, work.agent, work.assignment_id = ItemState.WAITING, None, None
+        self.offer(work, [a for a in self.agents.values() if a not in self.freed])
+
+    def serve_freed(self) -> None:
+        while self.freed:
+            agent = self.freed.pop(0)
+            while waiting := [
+                w for w in self.items.values() if w.state == ItemState.WAITING and self.is_eligible(w, agent)
+            ]:
+                self.offer(min(waiting, key=self.urgency), [agent])
+
+    def free(self, work: NaiveItem) -> NaiveAgent:
+        agent = self.agents[work.agent or ""]
+        work.agent = work.assignment_id = None
+        if agent not in self.freed:
+            self.freed.append(agent)
+        return agent
+
+    def finish(self, work: NaiveItem) -> NaiveAgent:
+        agent = self.free(work)
+        agent.idle_since = self.now
+        wrap_up_ms = self.queues[work.item.queue].wrap_up_ms
+        if wrap_up_ms and agent.mode != Mode.OFFLINE:
+            agent.wrap_up_until = max(agent.wrap_up_until or 0, self.now + wrap_up_ms)
+        return agent
+
+    def avoid(self, work: NaiveItem, agent: NaiveAgent) -> None:
+        others = [a for a in self.agents.values() if a is not agent and self.can_do(work, a)]
+        if others and self.settings.reoffer_after_ms:
+            work.avoid, work.avoid_until = agent.agent_id, self.now + self.settings.reoffer_after_ms
+
+    def pass_on(self, works: list[NaiveItem], agent: NaiveAgent) -> None:
+        for work in sorted(works, key=self.urgency):
+            self.avoid(work, agent)
+            self.place(work)
+
+    # Inputs
+
+    def on_PutQueue(self, input: PutQueue) -> None:  # noqa: N802
+        self.queues[input.queue.queue_id] = input.queue
+
+    def on_RemoveQueue(self, input: RemoveQueue) -> None:  # noqa: N802
+        if input.queue_id not in self.queues or any(w.item.queue == input.queue_id for w in self.items.values()):
+            raise Refuses
+        del self.queues[input.queue_id]
+
+    def on_PutAgent(self, input: PutAgent) -> None:  # noqa: N802
+        agent = self.agents.get(input.agent_id)
+        if agent is None:
+            self.agents[input.agent_id] = NaiveAgent(input.agent_id, input.profile, self.now)
+        else:
+            agent.profile = input.profile
+            self.freed.append(agent)
+            self.serve_freed()
+
+    def on_RemoveAgent(self, input: RemoveAgent) -> None:  # noqa: N802
+        agent = self.known(input.agent_id)
+        if self.held(agent, ItemState.ACCEPTED):
+            raise Refuses
+        offered = self.held(agent, ItemState.OFFERED)
+        for work in offered:
+            self.free(work)
+        self.freed.clear()
+        del self.agents[input.agent_id]
+        for work in sorted(offered, key=self.urgency):
+            self.place(work)
+
+    def on_SetMode(self, input: SetMode) -> None:  # noqa: N802
+        agent = self.known(input.agent_id)
+        if input.mode == Mode.READY and (agent.mode != Mode.READY or agent.wrap_up_until is not None):
+            agent.idle_since = self.now
+        agent.mode = input.mode
+        agent.reason = None if input.mode == Mode.READY else input.reason
+        agent.wrap_up_until = None
+        agent.misses = 0
+        self.freed.append(agent)
+        if input.mode != Mode.READY:
+            offered = self.held(agent, ItemState.OFFERED)
+            for work in offered:
+                self.free(work)
+            self.pass_on(offered, agent)
+        self.serve_freed()
+
+    def on_SetDevice(self, input: SetDevice) -> None:  # noqa: N802
+        agent = self.known(input.agent_id)
+        if agent.device == input.device:
+            return
+        agent.device = input.device
+        self.freed.append(agent)
+        if input.device == DeviceState.UNREACHABLE:
+            calls = [w for w in self.held(agent, ItemState.OFFERED) if w.item.kind == WorkKind.CALL]
+            for work in calls:
+                self.free(work)
+            self.pass_on(calls, agent)
+        was_missing = agent.mode == Mode.NOT_READY and agent.misses
+        if input.device == DeviceState.IDLE and was_missing and agent.reason in ("unreachable", "busy"):
+            agent.mode, agent.reason, agent.misses = Mode.READY, None, 0
+            agent.idle_since = self.now
+        self.serve_freed()
+
+    def on_EndWrapUp(self, input: EndWrapUp) -> None:  # noqa: N802
+        agent = self.known(input.agent_id)
+        if agent.wrap_up_until is None:
+            raise Refuses
+        self.end_wrap_up(agent)
+
+    def end_wrap_up(self, agent: NaiveAgent) -> None:
+        agent.wrap_up_until = None
+        agent.idle_since = self.now
+        self.freed.append(agent)
+        self.serve_freed()
+
+    def on_ExtendWrapUp(self, input: ExtendWrapUp) -> None:  # noqa: N802
+        agent = self.known(input.agent_id)
+        if agent.wrap_up_until is None or input.until <= self.now:
+            raise Refuses
+        agent.wrap_up_until = input.until
+
+    def on_SubmitItem(self, input: SubmitItem) -> None:  # noqa: N802
+        if input.item.item_id in self.items or input.item.queue not in self.queues:
+            raise Refuses
+        work = self.items[input.item.item_id] = NaiveItem(input.item)
+        self.place(work)
+
+    def on_CancelItem(self, input: CancelItem) -> None:  # noqa: N802
+        work = self.open(input.item_id)
+        if work.state == ItemState.OFFERED:
+            self.free(work)
+        elif work.state == ItemState.ACCEPTED:
+            self.finish(work)
+        del self.items[input.item_id]
+        self.serve_freed()
+
+    def on_ChangePriority(self, input: ChangePriority) -> None:  # noqa: N802
+        work = self.open(input.item_id)
+        work.item = replace(work.item, priority=input.priority)
+
+    def on_RequeueItem(self, input: RequeueItem) -> None:  # noqa: N802
+        work = self.open(input.item_id)
+        changes = {
+            name: value for name in ("queue", "requirement", "priority") if (value := getattr(input, name)) is not None
+        }
+        if changes.get("queue", work.item.queue) not in self.queues:
+            raise Refuses
+        item = replace(work.item, **changes)
+        agent = None
+        if work.state == ItemState.WAITING:
+            if item == work.item:
+                return
+        else:
+            agent = self.free(work) if work.state == ItemState.OFFERED else self.finish(work)
+        work.item = item
+        if agent is not None:
+            self.avoid(work, agent)
+        self.place(work)
+        self.serve_freed()
+
+    def on_TakeItem(self, input: TakeItem) -> None:  # noqa: N802
+        work = self.open(input.item_id)
+        taker = self.known(input.agent_id)
+        if work.agent == taker.agent_id:
+            if work.state == ItemState.OFFERED:
+                work.state = ItemState.ACCEPTED
+                taker.misses = 0
+            return
+        if work.state == ItemState.OFFERED:
+            self.free(work)
+        elif work.state == ItemState.ACCEPTED:
+            self.finish(work)
+        self.give(work, taker, ItemState.ACCEPTED)
+        taker.misses = 0
+        self.freed.append(taker)
+        withdrawn = []
+        for other in reversed(self.held(taker, ItemState.OFFERED)):
+            capacity = taker.profile.capacity
+            count = sum(w.item.kind == other.item.kind for w in self.held(taker))
+            if count > capacity.items.get(other.item.kind, 0) or (
+                capacity.total is not None and self.weight(taker) > capacity.total
+            ):
+                self.free(other)
+                withdrawn.append(other)
+        self.pass_on(withdrawn, taker)
+        self.serve_freed()
+
+    def on_AcceptAssignment(self, input: AcceptAssignment) -> None:  # noqa: N802
+        work = self.assigned(input.assignment_id)
+        if work.state == ItemState.OFFERED:
+            work.state = ItemState.ACCEPTED
+            self.agents[work.agent or ""].misses = 0
+
+    def on_MissAssignment(self, input: MissAssignment) -> None:  # noqa: N802
+        work = self.assigned(input.assignment_id)
+        if work.state != ItemState.OFFERED:
+            raise Refuses
+        self.miss(work, input.reason)
+
+    def miss(self, work: NaiveItem, reason: Miss) -> None:
+        agent = self.free(work)
+        agent.idle_since = self.now
+        works = [work]
+        if not any(w.item.kind in self.settings.exclusive for w in self.held(agent)):
+            agent.misses += 1
+            allowed = self.settings.misses_allowed.get(reason)
+            if agent.mode == Mode.READY and allowed is not None and agent.misses >= allowed:
+                agent.mode, agent.reason = Mode.NOT_READY, reason
+                for other in self.held(agent, ItemState.OFFERED):
+                    self.free(other)
+                    works.append(other)
+        self.pass_on(works, agent)
+        self.serve_freed()
+
+    def on_CompleteAssignment(self, input: CompleteAssignment) -> None:  # noqa: N802
+        work = self.assigned(input.assignment_id)
+        if work.state != ItemState.ACCEPTED:
+            raise Refuses
+        self.finish(work)
+        del self.items[work.item.item_id]
+        self.serve_freed()
+
+    def on_FireTimers(self, input: FireTimers) -> None:  # noqa: N802
+        while due := min(self.timers(), default=None):
+            when, what, id = due
+            if when > self.now:
+                break
+            if what == 0:
+                self.miss(self.assigned(id), Miss.NO_ANSWER)
+            elif what == 1:
+                self.end_wrap_up(self.agents[id])
+            else:
+                self.items[id].avoid = None
+                self.offer(self.items[id], list(self.agents.values()))
+
+    def timers(self) -> list[tuple[int, int, str]]:
+        found = [(w.expires_at, 0, w.assignment_id) for w in self.items.values() if w.state == ItemState.OFFERED]
+        found += [(a.wrap_up_until, 1, a.agent_id) for a in self.agents.values() if a.wrap_up_until is not None]
+        found += [
+            (w.avoid_until, 2, w.item.item_id)
+            for w in self.items.values()
+            if w.state == ItemState.WAITING and w.avoid is not None
+        ]
+        return found  # type: ignore[return-value]
+
+    def on_Settle(self, input: Settle) -> None:  # noqa: N802
+        pass
+
+    # Looking up
+
+    def known(self, agent_id: str) -> NaiveAgent:
+        if agent_id not in self.agents:
+            raise Refuses
+        return self.agents[agent_id]
+
+    def open(self, item_id: str) -> NaiveItem:
+        if item_id not in self.items:
+            raise Refuses
+        return self.items[item_id]
+
+    def assigned(self, assignment_id: str) -> NaiveItem:
+        for work in self.items.values():
+            if work.assignment_id == assignment_id:
+                return work
+        raise Refuses
