@@ -132,6 +132,7 @@ class Ledger:
                 extra_groups=[] if user else None,
                 start_new_session=own_group,
             )
+            self._handles = {pid: handle for pid, handle in self._handles.items() if handle.poll() is None}
             self._handles[process.pid] = process
             self._children[label] = Child(label, stage, process.pid, birth(process.pid), ask, grace_s, group=own_group)
             self._write()
