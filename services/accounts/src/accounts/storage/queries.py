@@ -420,7 +420,11 @@ async def last_interactions(
     """The latest interactions of each of these customers, in one statement."""
     if not customer_ids or not each:
         return {}
-    wanted = func.unnest(bindparam("ids", list(customer_ids), ARRAY(_uuid))).table_valued("customer_id").alias("wanted")
+    wanted = (
+        func.unnest(bindparam("ids", list(customer_ids), ARRAY(_uuid)))
+        .table_valued("customer_id")
+        .render_derived(name="wanted")
+    )
     c = interactions.c
     latest = (
         select(interactions)
