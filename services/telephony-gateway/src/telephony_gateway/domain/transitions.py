@@ -5,7 +5,7 @@ Rules for the events that should not be:
 * A call that is cleared, and a leg that is over, stay so; what comes later is dropped (`Outcome.AFTER_END`).
 * An event that says what is known already is dropped (`DUPLICATE`).
 * An event that comes late is a fact all the same: the call ends up as if it had come in time.
-* A leg that begins with *alerting*, *answered* or *failed* is taken as it is, if the event names its device.
+* A leg may begin with any event but its *cleared*, if the event names the device.
 * A leg that is picked up although it was given up, or while another agent whom a queue chose already talks, is
   taken down again: two agents never get one call.
 """
@@ -144,8 +144,7 @@ def _apply(call: Call, event: CallEvent) -> Applied:  # noqa: PLR0911 (one line 
 def _apply_to_leg(call: Call, event: LegEvent) -> Applied:  # noqa: PLR0911 (each rule for odd events is one)
     connection = call.leg(event.leg)
     if connection is None:
-        begins = LegInitiated | LegAlerting | LegAnswered | LegFailed | CallTransferred | CallConferenced
-        if not isinstance(event, begins) or not event.device:
+        if isinstance(event, LegCleared) or not event.device:
             return call, Outcome.UNKNOWN_LEG
         if not text.is_name(event.leg):
             return call, Outcome.MALFORMED
