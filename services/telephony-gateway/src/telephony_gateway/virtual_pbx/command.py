@@ -19,7 +19,6 @@ PORT = click.IntRange(0, 65535)
 @click.option("--speed", type=click.FloatRange(0.01, 10_000), default=1.0, help="How fast its clock runs.")
 @click.option("--seed", type=int, default=1, help="Of everything that it leaves to chance.")
 @click.option("--quirks/--no-quirks", default=True, help="Tell things twice or in another order now and then.")
-@click.option("--secret", envvar="CORDBOARD_PBX_SECRET", default="", help="What clients must know.")
 @click.option("--heartbeat-s", type=click.FloatRange(0.05, 60), default=5.0, help="Between heartbeats.")
 @click.option(
     "--buffer-bytes",
@@ -36,7 +35,6 @@ def command(
     speed: float,
     seed: int,
     quirks: bool,
-    secret: str,
     heartbeat_s: float,
     buffer_bytes: int,
 ) -> None:
@@ -55,7 +53,6 @@ def command(
         speed=speed,
         seed=seed,
         quirks=quirks,
-        secret=secret,
         heartbeat_s=heartbeat_s,
         buffer_bytes=buffer_bytes,
     )

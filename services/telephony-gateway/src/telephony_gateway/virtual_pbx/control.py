@@ -50,22 +50,18 @@ class ControlClient:
         self._requests = 0
 
     @classmethod
-    async def connect(cls, host: str, port: int, *, secret: str = "", timeout_s: float = 30.0) -> "ControlClient":
-        """Connect, and log in if there is a secret.
+    async def connect(cls, host: str, port: int, *, timeout_s: float = 30.0) -> "ControlClient":
+        """Connect.
 
         Raises:
             ControlLost: nobody listens there.
-            ControlRefused: the secret is wrong.
         """
         try:
             async with asyncio.timeout(timeout_s):
                 reader, writer = await asyncio.open_connection(host, port, limit=MAX_CONTROL_LINE)
         except (OSError, TimeoutError) as error:
             raise ControlLost(f"control link {host}:{port}: {error}") from error
-        client = cls(reader, writer, timeout_s=timeout_s)
-        if secret:
-            await client.request("login", secret=secret)
-        return client
+        return cls(reader, writer, timeout_s=timeout_s)
 
     async def __aenter__(self) -> Self:
         return self

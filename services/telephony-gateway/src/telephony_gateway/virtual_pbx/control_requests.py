@@ -221,13 +221,6 @@ class _Request(_Part):
     id: int
 
 
-class Login(_Request):
-    """First, if the PBX has a secret."""
-
-    op: Literal["login"]
-    secret: Annotated[str, StringConstraints(max_length=200)]
-
-
 class SetTrunks(_Request):
     """Add or change trunks."""
 
@@ -353,8 +346,7 @@ class Offences(_Request):
 
 
 Request = (
-    Login
-    | SetTrunks
+    SetTrunks
     | SetDevices
     | SetParties
     | PlaceCalls

@@ -9,11 +9,15 @@ from typing import Protocol
 
 from telephony_gateway.virtual_pbx.clock import PbxClock, monotonic_us
 from telephony_gateway.virtual_pbx.core.model import DeviceState, Event
+from telephony_gateway.virtual_pbx.core.scripts import SECOND_US
 from telephony_gateway.virtual_pbx.core.switch import Switch
 from telephony_gateway.virtual_pbx.latency import Latencies
 from telephony_gateway.virtual_pbx.wire import event_line
 
 logger = logging.getLogger(__name__)
+
+UNCERTAIN_S = 5.0
+"""Seconds of the world in which a gateway has surely stored what it was told."""
 
 
 class Listener(Protocol):
@@ -37,6 +41,7 @@ class Exchange:
         self.random = random.Random(seed)  # noqa: S311  (behaviour, not secrets)
         self.latencies = Latencies()
         self.listeners: list[Listener] = []
+        self._left_us = 0
         self._boots = 0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due_us: int | None = None
@@ -68,6 +73,23 @@ class Exchange:
             listener.write(data)
             told = told or listener.acts
         self._measure(events, told)
+
+    def join(self, listener: Listener) -> None:
+        """Tell this one too, from now on."""
+        self.listeners.append(listener)
+
+    def leave(self, listener: Listener) -> None:
+        """This one is gone."""
+        self.listeners.remove(listener)
+        if listener.acts:
+            self._left_us = self.clock.now_us()
+
+    def unheard_since_us(self) -> int:
+        """Since when what was told may not have been heard: a gateway that vanished a moment ago may have read
+        what was written, and may not have stored it."""
+        now_us = self.clock.now_us()
+        listening = any(listener.acts for listener in self.listeners)
+        return (now_us if listening else self._left_us) - int(UNCERTAIN_S * self.clock.speed * SECOND_US)
 
     def told_all(self) -> None:
         """A snapshot was written: every call in it is known to the gateway from now on."""

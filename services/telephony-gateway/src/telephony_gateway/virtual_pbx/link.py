@@ -1,7 +1,6 @@
 """The switch link: the port that gateways connect to. See PROTOCOL.md."""
 
 import asyncio
-import hmac
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -61,7 +60,6 @@ class LinkCounts:
 class LinkSettings:
     """How the link behaves."""
 
-    secret: str = ""
     heartbeat_s: float = 5.0
     buffer_bytes: int = 8 * 1024 * 1024
     """What a client may leave unread; beyond that it is disconnected."""
@@ -228,7 +226,7 @@ class LinkClient(asyncio.Protocol):
         self.link.clients.discard(self)
         if self.subscribed:
             self.subscribed = False
-            self.exchange.listeners.remove(self)
+            self.exchange.leave(self)
         if self._login_timer is not None:
             self._login_timer.cancel()
 
@@ -328,8 +326,6 @@ class LinkClient(asyncio.Protocol):
             refused = Refused("wrong-state", "logged in already")
         elif login.protocol != PROTOCOL:
             refused = Refused("protocol", f"this PBX speaks protocol {PROTOCOL}")
-        elif not hmac.compare_digest(login.secret.encode(), link.settings.secret.encode()):
-            refused = Refused("forbidden", "wrong secret")
         self._reply(login.id, refused)
         if refused is not None:
             if self.name is None:
@@ -349,12 +345,14 @@ class LinkClient(asyncio.Protocol):
     def _tell_all(self, order: Snapshot) -> None:
         self.exchange.tell()
         self.link.counts.snapshots += 1
+        exchange = self.exchange
+        since_us = exchange.unheard_since_us()
         if not self.subscribed:
             self.subscribed = True
-            self.exchange.listeners.append(self)
-        self.write(snapshot_lines(self.exchange.switch, self.exchange.clock, order.id))
+            exchange.join(self)
+        self.write(snapshot_lines(exchange.switch, exchange.clock, order.id, since_us))
         if self.acts and self.subscribed:
-            self.exchange.told_all()
+            exchange.told_all()
 
     def _perform(self, order: Order, at_us: int) -> None:
         exchange, counts = self.exchange, self.link.counts

@@ -42,7 +42,6 @@ class Login(_Line):
 
     command: Literal["login"]
     name: Annotated[str, StringConstraints(min_length=1, max_length=100)]
-    secret: Annotated[str, StringConstraints(max_length=200)] = ""
     protocol: int
     watch: bool = False
 

@@ -23,7 +23,6 @@ class PbxSettings:
     speed: float = 1.0
     seed: int = 1
     quirks: bool = True
-    secret: str = ""
     heartbeat_s: float = 5.0
     buffer_bytes: int = 8 * 1024 * 1024
 
@@ -39,7 +38,6 @@ class VirtualPbx:
         self.link = Link(
             self.exchange,
             LinkSettings(
-                secret=settings.secret,
                 heartbeat_s=settings.heartbeat_s,
                 buffer_bytes=settings.buffer_bytes,
             ),

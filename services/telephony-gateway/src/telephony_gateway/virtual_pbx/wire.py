@@ -1,5 +1,6 @@
 """What the PBX writes on the switch link. See PROTOCOL.md."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from telephony_gateway.virtual_pbx.clock import PbxClock
@@ -53,30 +54,32 @@ def event_line(event: Event, clock: PbxClock) -> bytes:
     return _named_line(row, event.name_encoding)
 
 
-def snapshot_lines(switch: Switch, clock: PbxClock, snapshot_id: str) -> bytes:
-    """Everything that is up, and what began and ended lately."""
-    past = switch.recent_events()
-    parts = [
-        line(
-            {
-                "snapshot": "begin",
-                "id": snapshot_id,
-                "boot": switch.boot,
-                "seq": switch.seq,
-                "at_us": clock.wall_us(switch.now_us),
-                "started_us": clock.wall_us(switch.started_us),
-                "devices": len(switch.devices),
-                "calls": len(switch.calls),
-                "past": len(past),
-            }
-        )
-    ]
+def snapshot_lines(switch: Switch, clock: PbxClock, snapshot_id: str, since_us: int) -> bytes:
+    """Everything that is up, and what has ended since ``since_us``."""
+    past_calls = switch.calls_ended_since(since_us)
+    past_legs = switch.legs_ended_since(since_us)
+    begin = {
+        "snapshot": "begin",
+        "id": snapshot_id,
+        "boot": switch.boot,
+        "seq": switch.seq,
+        "at_us": clock.wall_us(switch.now_us),
+        "started_us": clock.wall_us(switch.started_us),
+        "devices": len(switch.devices),
+        "calls": len(switch.calls),
+        "past_calls": len(past_calls),
+        "past_legs": len(past_legs),
+    }
+    parts = [line(begin)]
     for device in switch.devices.values():
         parts.append(line({"snapshot": "device", "device": device.id, "state": switch.device_state(device)}))
     for call in switch.calls.values():
-        parts.append(_named_line({"snapshot": "call", **_call_row(call, clock)}, call.script.name_encoding))
-    for event in past:
-        parts.append(b'{"snapshot":"past",' + event_line(event, clock)[1:])
+        parts.append(_call_line("call", call, call.legs.values(), clock))
+    for event in reversed(past_legs):
+        parts.append(b'{"snapshot":"past_leg",' + event_line(event, clock)[1:])
+    for past in reversed(past_calls):
+        ending = {"ended_us": clock.wall_us(past.ended_us), "by": past.by, "cause": past.cause}
+        parts.append(_call_line("past_call", past.call, past.legs, clock, ending))
     parts.append(line({"snapshot": "end", "id": snapshot_id, "seq": switch.seq}))
     return b"".join(parts)
 
@@ -87,8 +90,11 @@ def _named_line(row: dict[str, Any], encoding: NameEncoding) -> bytes:
     return line(row)
 
 
-def _call_row(call: Call, clock: PbxClock) -> dict[str, Any]:
+def _call_line(
+    kind: str, call: Call, legs: Iterable[Leg], clock: PbxClock, ending: Mapping[str, Any] | None = None
+) -> bytes:
     row: dict[str, Any] = {
+        "snapshot": kind,
         "call": call.id,
         "direction": call.direction,
         "dialled": call.dialled,
@@ -97,12 +103,13 @@ def _call_row(call: Call, clock: PbxClock) -> dict[str, Any]:
         "name": call.script.name,
         "attributes": call.attributes,
         "offered_us": clock.wall_us(call.offered_us),
-        "legs": [_leg_row(leg, clock) for leg in call.legs.values()],
+        "legs": [_leg_row(leg, clock) for leg in legs],
     }
     if call.script.diverted_from is not None:
         row["diverted_from"] = call.script.diverted_from
     _add_times(row, clock, customer_answered_us=call.customer_answered_us, answered_us=call.answered_us)
-    return row
+    row.update(ending or {})
+    return _named_line(row, call.script.name_encoding)
 
 
 def _leg_row(leg: Leg, clock: PbxClock) -> dict[str, Any]:

@@ -172,6 +172,17 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class PastCall:
+    """A call that is over, as it was in its last moment."""
+
+    call: Call
+    legs: tuple[Leg, ...]
+    ended_us: int
+    by: By
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
 class CallRecord:
     """A call that is over, as the PBX's own books have it. Times are of the PBX's clock."""
 

@@ -7,6 +7,7 @@ What a gateway may ask for is in `commands`; what agents do by themselves is in 
 from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import takewhile
 from typing import Any
 
 from telephony_gateway.virtual_pbx.core import habits
@@ -24,6 +25,7 @@ from telephony_gateway.virtual_pbx.core.model import (
     Leg,
     LegState,
     Offence,
+    PastCall,
     Refused,
     Trunk,
 )
@@ -44,9 +46,9 @@ RECORDS = 200_000
 OFFENCES = 1_000
 REMEMBERED_IDS = 50_000
 """How many command ids and leg names are known again."""
-RECENT_EVENTS = 4_000
-RECENT_S = 300.0
-"""How many, and how old, the events that a snapshot repeats may be."""
+PAST_CALLS = 5_000
+PAST_LEGS = 5_000
+"""How many endings are remembered for a gateway that was away."""
 MAX_ARRIVALS = 500_000
 """How many callers whoever places calls may have on their way at once."""
 PARTY_PATIENCE_S = 60.0
@@ -54,7 +56,7 @@ PARTY_PATIENCE_S = 60.0
 KEY_PAUSE_US = 200_000
 """Between two keys of one sequence."""
 
-_RECENT_KINDS = frozenset({"offered", "leg_failed", "leg_ended", "ended"})
+_LEG_ENDINGS = frozenset({"leg_failed", "leg_ended"})
 
 
 class Switch:
@@ -88,7 +90,8 @@ class Switch:
         self.records: deque[CallRecord] = deque(maxlen=RECORDS)
         self.records_made = 0
         self.offences: deque[Offence] = deque(maxlen=OFFENCES)
-        self.recent: deque[Event] = deque(maxlen=RECENT_EVENTS)
+        self.past_calls: deque[PastCall] = deque(maxlen=PAST_CALLS)
+        self.past_legs: deque[Event] = deque(maxlen=PAST_LEGS)
         self.commands: Memory[Refused | None] = Memory(REMEMBERED_IDS)
         self.legs_named: Memory[tuple[str, str]] = Memory(REMEMBERED_IDS)
         """Call and device of every leg that was ever up (within bounds)."""
@@ -111,12 +114,14 @@ class Switch:
         events, self._events = self._events, []
         return events
 
-    def recent_events(self) -> list[Event]:
-        """Beginnings and ends of the last minutes: what a gateway that was away may have missed."""
-        oldest_us = self.now_us - microseconds(RECENT_S)
-        while self.recent and self.recent[0].at_us < oldest_us:
-            self.recent.popleft()
-        return list(self.recent)
+    def calls_ended_since(self, since_us: int) -> list[PastCall]:
+        """Calls that ended after ``since_us``, the latest first: what a gateway that was away has missed."""
+        return list(takewhile(lambda past: past.ended_us > since_us, reversed(self.past_calls)))
+
+    def legs_ended_since(self, since_us: int) -> list[Event]:
+        """Ends of legs after ``since_us`` whose calls are up, the latest first."""
+        recent = takewhile(lambda event: event.at_us > since_us, reversed(self.past_legs))
+        return [event for event in recent if event.body["call"] in self.calls]
 
     def emit(self, kind: str, **body: Any) -> None:
         """Say that something happened."""
@@ -128,8 +133,8 @@ class Switch:
         self.seq += 1
         event = Event(kind, self.seq, self.now_us, body, name_encoding)
         self._events.append(event)
-        if kind in _RECENT_KINDS:
-            self.recent.append(event)
+        if kind in _LEG_ENDINGS:
+            self.past_legs.append(event)
 
     def quirky(self, share: float) -> bool:
         """Whether to be difficult this time."""
@@ -243,10 +248,7 @@ class Switch:
         self._open(call)
         due_us = self.now_us
         for keys in script.keys:
-            due_us += microseconds(keys.after_s)
-            for digit in keys.digits:
-                call.key_timers.append(self.timers.set(due_us, partial(self.press, call, digit)))
-                due_us += KEY_PAUSE_US
+            due_us = self.press_all(call, keys.digits, due_us + microseconds(keys.after_s))
         self.pace(call)
 
     def _try_again(self, script: CallerScript, tries_left: int) -> None:
@@ -269,8 +271,17 @@ class Switch:
             body["diverted_from"] = call.script.diverted_from
         self._say("offered", body, call.script.name_encoding)
 
-    def press(self, call: Call, digit: str, leg: Leg | None = None) -> None:
-        """Somebody in the call presses a key: the customer, or the agent of ``leg``."""
+    def press_all(self, call: Call, digits: str, due_us: int, leg: Leg | None = None) -> int:
+        """Have keys pressed one after the other from ``due_us`` on, by the customer or the agent of ``leg``.
+
+        Returns when the last one is over.
+        """
+        for digit in digits:
+            call.key_timers.append(self.timers.set(due_us, partial(self._press, call, digit, leg)))
+            due_us += KEY_PAUSE_US
+        return due_us
+
+    def _press(self, call: Call, digit: str, leg: Leg | None) -> None:
         self.emit("digit", call=call.id, digit=digit, **({} if leg is None else {"leg": leg.id}))
 
     def attach(self, call: Call, attributes: Mapping[str, str]) -> None:
@@ -614,6 +625,7 @@ class Switch:
         """The call is over: the customer is gone and every leg with them."""
         self._close(call)
         legs = list(call.legs.values())
+        self.past_calls.append(PastCall(call, tuple(legs), self.now_us, by, cause))
         if self.quirky(0.5):
             legs.reverse()
         for leg in legs:
@@ -686,7 +698,8 @@ class Switch:
             self._book(call, By.PBX, "crash", "died")
             self._try_again(call.script, call.tries_left)
         self._events.clear()
-        self.recent.clear()
+        self.past_calls.clear()
+        self.past_legs.clear()
         self.commands.clear()
         self.legs_named.clear()
 
