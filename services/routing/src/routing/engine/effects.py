@@ -4,40 +4,39 @@ Within one step they stand in the order in which they happened, but what became 
 once per agent.
 """
 
-from dataclasses import dataclass
-
 from routing.engine.model import AgentRecord, AgentStatus, Assignment, Item, QueueConfig, Reason
+from routing.engine.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class QueueChanged:
     """A queue is new or has other settings."""
 
     queue: QueueConfig
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class QueueRemoved:
     """A queue is gone."""
 
     queue_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AgentPut:
     """An agent is new or has another profile; the status is as before, or that of a new agent."""
 
     agent: AgentRecord
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AgentRemoved:
     """An agent is gone."""
 
     agent_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AgentChanged:
     """An agent's status changed. Others need to hear of it only if ``visible``: state or reason changed."""
 
@@ -46,7 +45,7 @@ class AgentChanged:
     visible: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ItemQueued:
     """The item waits: it is new, or its assignment ended without success, or it was put elsewhere.
 
@@ -58,14 +57,14 @@ class ItemQueued:
     avoid_until: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ItemChanged:
     """Queue, requirement or priority of an open item changed. What else became of it is said beside this."""
 
     item: Item
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ItemCompleted:
     """An agent finished it."""
 
@@ -73,7 +72,7 @@ class ItemCompleted:
     outcome: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ItemCancelled:
     """It went away before an agent took it."""
 
@@ -81,7 +80,7 @@ class ItemCancelled:
     outcome: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AssignmentOffered:
     """An agent was chosen; the item is offered until ``assignment.expires_at``."""
 
@@ -89,35 +88,35 @@ class AssignmentOffered:
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AssignmentAccepted:
     """The agent took it, after an offer or without one (then ``offered_at`` = ``expires_at`` = now)."""
 
     assignment: Assignment
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AssignmentDeclined:
     """The agent refused it."""
 
     assignment: Assignment
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AssignmentExpired:
     """The agent did not react in time."""
 
     assignment: Assignment
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AssignmentFailed:
     """The agent's device was busy, dead or not answered: the outcome is a ``Miss``."""
 
     assignment: Assignment
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AssignmentCancelled:
     """It was withdrawn. The outcome says why.
 
@@ -128,7 +127,7 @@ class AssignmentCancelled:
     assignment: Assignment
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AssignmentCompleted:
     """The agent is done with it."""
 

@@ -1,16 +1,16 @@
 """Why an item waits: who could take it, and what excludes each other agent."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from routing.engine.floor import Floor
 from routing.engine.matching import covers
 from routing.engine.model import AgentProfile, DeviceState, ItemState, Mode, OrderKey
 from routing.engine.state import CALL, KINDS, AgentEntry, WorkEntry
+from routing.engine.values import value
 from routing.engine.waiting import is_avoided
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Candidate:
     """An agent as seen by one item. Without ``obstacles`` the agent could take it now; ``key`` is the place."""
 
@@ -22,7 +22,7 @@ class Candidate:
     ``exclusive call in hand``, ``full lead 3 of 3``, ``full weight 6 of 6``, ``holds_it``, ``avoided``."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Explanation:
     """One item, every agent: the eligible first in the order in which they would be offered it."""
 

@@ -1,7 +1,5 @@
 """What the engine can be told. Each is refused (see ``refusals``) or applied as a whole."""
 
-from dataclasses import dataclass
-
 from routing.engine.model import (
     AgentProfile,
     DeviceState,
@@ -11,23 +9,24 @@ from routing.engine.model import (
     QueueConfig,
     Requirement,
 )
+from routing.engine.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PutQueue:
     """A queue is new or has other settings. Waiting items are put in order by the new ones at once."""
 
     queue: QueueConfig
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RemoveQueue:
     """A queue is gone. Refused while it has open items."""
 
     queue_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PutAgent:
     """An agent is new (then offline) or has another profile. What the agent holds stays with them."""
 
@@ -35,14 +34,14 @@ class PutAgent:
     profile: AgentProfile
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RemoveAgent:
     """An agent is gone. What is only offered goes to others; refused while the agent has accepted work."""
 
     agent_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SetMode:
     """An agent is ready, not ready (with a reason) or offline. Ends a wrap-up.
 
@@ -54,7 +53,7 @@ class SetMode:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SetDevice:
     """The agent's device changed. Unreachable withdraws calls that are only offered.
 
@@ -65,14 +64,14 @@ class SetDevice:
     device: DeviceState
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SubmitItem:
     """Something wants an agent. Refused if the item is open already or the queue is unknown."""
 
     item: Item
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CancelItem:
     """The caller hung up, the lead was withdrawn. If an agent had accepted it, it is completed instead."""
 
@@ -80,7 +79,7 @@ class CancelItem:
     outcome: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ChangePriority:
     """An open item is more or less urgent from now on."""
 
@@ -88,7 +87,7 @@ class ChangePriority:
     priority: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RequeueItem:
     """An offered or accepted item goes back into a queue; its place is still that of ``submitted_at``.
 
@@ -103,7 +102,7 @@ class RequeueItem:
     priority: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TakeItem:
     """An agent has the item without an offer: it was transferred or picked up.
 
@@ -118,14 +117,14 @@ class TakeItem:
     """Of the assignment that is over."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AcceptAssignment:
     """The agent takes it. Good as long as the offer's expiry was not announced, however late."""
 
     assignment_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class MissAssignment:
     """The agent did not take it; the item keeps its place and goes on to another agent."""
 
@@ -133,7 +132,7 @@ class MissAssignment:
     reason: Miss
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CompleteAssignment:
     """The agent is done with an accepted assignment, and with its item; the queue's wrap-up begins."""
 
@@ -141,14 +140,14 @@ class CompleteAssignment:
     outcome: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class EndWrapUp:
     """The agent is done with the wrap-up. Refused if there is none."""
 
     agent_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ExtendWrapUp:
     """The agent's wrap-up ends at ``until`` instead. Refused if there is none, or ``until`` is not ahead."""
 
@@ -156,12 +155,12 @@ class ExtendWrapUp:
     until: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class FireTimers:
     """Time has passed: do all that is due. To be given when ``Engine.next_due()`` has come."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Settle:
     """Match all that can be matched; to be given once after a restore.
 

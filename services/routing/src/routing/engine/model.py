@@ -6,8 +6,10 @@ milliseconds and end in ``_ms``. Ids are strings that others chose. The enums ha
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
+
+from routing.engine.values import value
 
 OrderKey = tuple[int | str, ...]
 """By what agents are compared; the smallest is offered first. It ends with the agent's id, so no two are equal."""
@@ -80,7 +82,7 @@ class Miss(StrEnum):
     DECLINED = "declined"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Requirement:
     """What an item asks of its agent.
 
@@ -104,7 +106,7 @@ def language_skill(language: str) -> str:
     return f"language:{language}"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Capacity:
     """How much an agent can have at once, offered or accepted: items of each kind, and weight in total.
 
@@ -121,7 +123,7 @@ class Capacity:
             raise ValueError("capacity: the total weight is 0 or more")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AgentProfile:
     """What an agent can do. Agents with equal profiles are interchangeable but for load and idle time.
 
@@ -140,7 +142,7 @@ class AgentProfile:
                 raise ValueError(f"skill {skill}: a level is 0 to 100, not {level}")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AgentStatus:
     """Everything about an agent that changes while working; stored as it is.
 
@@ -160,7 +162,7 @@ class AgentStatus:
     misses: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AgentRecord:
     """An agent as stored."""
 
@@ -169,7 +171,7 @@ class AgentRecord:
     status: AgentStatus
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class QueueConfig:
     """How the items of a queue are treated.
 
@@ -190,7 +192,7 @@ class QueueConfig:
             raise ValueError("wrap_up_ms and priority_credit_ms are 0 or more")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Item:
     """Something that waits for an agent, or has one.
 
@@ -206,7 +208,7 @@ class Item:
     preferred_agent: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ItemRecord:
     """An open item as stored. ``avoid`` is not offered the item before ``avoid_until``."""
 
@@ -216,7 +218,7 @@ class ItemRecord:
     avoid_until: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Assignment:
     """An item in the hands of an agent, or on its way there.
 
@@ -237,7 +239,7 @@ class Assignment:
     outcome: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Reason:
     """Why this agent got it: of how many, by which key, and who would have been next.
 
@@ -257,7 +259,7 @@ AgentOrder = Callable[[str, int, int], OrderKey]
 """(agent id, weight in hand, idle since) -> key. It must end with the agent's id."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Settings:
     """How a workspace's engine works. Another value needs a restored engine.
 
@@ -281,7 +283,7 @@ class Settings:
             raise ValueError("misses_allowed: 1 or more; leave a reason out for never")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Snapshot:
     """All that an engine is restored from, and all that storage keeps for it.
 
