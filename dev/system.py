@@ -139,7 +139,7 @@ class System:
             write_whole(STATE / "system.json", json.dumps(self.describe(), indent=2) + "\n", mode=0o600)
 
     def _provision(self) -> None:
-        password = self.pbx_secret = kept_secret(self.directory)
+        password = kept_secret(self.directory)
         for service in SERVICES:
             self.databases[service.name] = make_database(
                 self.servers.postgres.url, f"cordboard_{self.name}_{service.name}", password, fresh=self._fresh
@@ -173,9 +173,8 @@ class System:
     def _virtual_pbx(self) -> Program:
         options = {"port": self.pbx_port, "control-port": self.pbx_control_port, "speed": self._pbx_speed}
         arguments = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-        environment = {"CORDBOARD_PBX_SECRET": self.pbx_secret}
         command = ("-m", "telephony_gateway", "virtual-pbx", *arguments)
-        return Program("virtual-pbx", command, environment, self.pbx_port, readiness=None)
+        return Program("virtual-pbx", command, {}, self.pbx_port, readiness=None)
 
     def describe(self) -> dict[str, Any]:
         """Where everything is, and a token for each role: the content of ``system.json``."""
@@ -197,7 +196,6 @@ class System:
                 "host": "127.0.0.1",
                 "port": self.pbx_port,
                 "control_port": self.pbx_control_port,
-                "secret": self.pbx_secret,
             },
             "servers": {
                 "postgres": {"url": self.servers.postgres.url, "source": self.servers.postgres.source},
