@@ -164,7 +164,7 @@ class Engine:
 
     def waiting(self) -> int:
         """How many items wait."""
-        return self._floor.waiting
+        return sum(self._floor.waiting)
 
     def snapshot(self) -> Snapshot:
         """All that storage keeps; ``restore(snapshot())`` behaves as this engine does."""

@@ -34,7 +34,7 @@ from routing.engine.model import (
     Settings,
 )
 from routing.engine.orders import work_key
-from routing.engine.state import CALL, KINDS, AgentEntry, Place, WorkEntry
+from routing.engine.state import CALL, KINDS, AgentEntry, Place, Seat, WorkEntry
 from routing.engine.timers import Timer, Timers
 from routing.engine.waiting import is_avoided
 
@@ -60,7 +60,8 @@ class Floor:
         self.items: dict[str, WorkEntry] = {}
         self.assigned: dict[str, WorkEntry] = {}
         """Items by the id of their open assignment."""
-        self.waiting = 0
+        self.waiting = [0] * len(KINDS)
+        """Items that wait, per kind."""
         self.avoided: dict[str, int] = {}
         """How many waiting items name an agent as the one to avoid."""
         self.matching = Matching()
@@ -84,15 +85,6 @@ class Floor:
 
     # What an agent could take
 
-    def is_available(self, agent: AgentEntry) -> bool:
-        """Whether the agent can be offered anything at all, room aside."""
-        return (
-            agent.mode is Mode.READY
-            and agent.wrap_up_until is None
-            and agent.device is not DeviceState.IN_USE
-            and not agent.exclusive
-        )
-
     def key(self, agent: AgentEntry) -> OrderKey:
         """The agent's place among those who are available."""
         return self._order(agent.agent_id, agent.weight, agent.idle_since)
@@ -107,6 +99,17 @@ class Floor:
             and (kind != CALL or agent.device is not DeviceState.UNREACHABLE)
         )
 
+    def open_kinds(self, agent: AgentEntry) -> list[int]:
+        """The kinds of which the agent can be offered one more item."""
+        if (
+            agent.exclusive
+            or agent.wrap_up_until is not None
+            or agent.mode is not Mode.READY
+            or agent.device is DeviceState.IN_USE
+        ):
+            return []
+        return [kind for kind in range(len(KINDS)) if self.has_room(agent, kind)]
+
     def _is_overfull(self, agent: AgentEntry, kind: int) -> bool:
         """Whether the agent holds more of this kind, or more in all, than the agent's capacity."""
         capacity = agent.profile.capacity
@@ -116,22 +119,19 @@ class Floor:
 
     def seat(self, agent: AgentEntry) -> None:
         """Bring the agent's places in the pools up to date."""
+        self._seat_for(agent, self.open_kinds(agent))
+
+    def _seat_for(self, agent: AgentEntry, kinds: list[int]) -> None:
         agent_class = agent.agent_class
         if agent_class is None:
             return
-        available = self.is_available(agent)
-        key = self.key(agent) if available else ()
-        for pool in agent_class.pools:
-            kind = pool.kind
-            seat = agent.seats[kind]
-            if available and self.has_room(agent, kind):
-                if seat is not None:
-                    if seat[0] == key:
-                        continue
-                    pool.remove(agent)
-                pool.add(agent, key)
-            elif seat is not None:
-                pool.remove(agent)
+        for kind, seat in enumerate(agent.seats):
+            if seat is not None:
+                agent_class.pools[kind].remove(agent)
+        if kinds:
+            key = self.key(agent)
+            for kind in kinds:
+                agent_class.pools[kind].add(agent, key)
 
     def unseat(self, agent: AgentEntry) -> None:
         """Take the agent out of all pools."""
@@ -160,21 +160,32 @@ class Floor:
         """Give an item to the best eligible agent, if there is one. It leaves its line then."""
         demand = work.demand
         avoided = self._unseat_avoided(work)
-        first, eligible = demand.first()
+        first, second, eligible = demand.best()
         if first is not None:
-            winner = first
+            agent: AgentEntry = first[-1]
+            seat = first
             preferred = work.item.preferred_agent
-            if preferred is not None and preferred != first[1].agent_id:
-                seat = self._seat_of(preferred, demand)
-                winner = seat or first
-            key, agent = winner
-            demand.classes[agent.agent_class].remove(agent)  # type: ignore[index]
-            second = demand.first()[0] if eligible > 1 else None
+            if preferred is not None and preferred != agent.agent_id:
+                wanted = self._seat_of(preferred, demand)
+                if wanted is not None:
+                    seat, second = wanted, first
+                    agent = seat[-1]
+            pool = demand.pool_of(agent)
+            pool.remove(agent)
+            next_best = demand.best_after(pool, second) if eligible > 1 else None
             if work.place is not None:
                 self.leave_line(work)
-            runner_up_key, runner_up = (second[0], second[1].agent_id) if second else (None, None)
-            reason = Reason(eligible, key, runner_up, runner_up_key, preferred == agent.agent_id)
-            self._offer(work, agent, reason)
+            self._offer(
+                work,
+                agent,
+                Reason(
+                    eligible,
+                    seat[:-1],
+                    next_best[-1].agent_id if next_best else None,
+                    next_best[:-1] if next_best else None,
+                    preferred == agent.agent_id,
+                ),
+            )
             self.seat(agent)
         if avoided is not None:
             self.seat(avoided)
@@ -182,24 +193,24 @@ class Floor:
 
     def serve(self, agent: AgentEntry) -> None:
         """Give the agent the most urgent items that there is room for, then the agent's places in the pools."""
-        while self.is_available(agent):
-            work = self._most_urgent_for(agent)
+        while kinds := self.open_kinds(agent):
+            work = self._most_urgent_for(agent, kinds)
             if work is None:
                 break
             key = self.key(agent)
             self.leave_line(work)
             self._offer(work, agent, Reason(1, key, None, None, work.item.preferred_agent == agent.agent_id))
-        self.seat(agent)
+        self._seat_for(agent, kinds)
 
-    def _most_urgent_for(self, agent: AgentEntry) -> WorkEntry | None:
+    def _most_urgent_for(self, agent: AgentEntry, kinds: list[int]) -> WorkEntry | None:
         agent_class = agent.agent_class
         assert agent_class is not None
         avoided = agent.agent_id in self.avoided
         best: Place | None = None
-        for kind, lines in enumerate(agent_class.lines):
-            if not lines or not self.has_room(agent, kind):
+        for kind in kinds:
+            if not self.waiting[kind]:
                 continue
-            for line in lines:
+            for line in agent_class.lines[kind]:
                 head = line.head
                 if head is not None and (best is None or head < best):
                     if avoided and is_avoided(head[2], agent, self.now):
@@ -219,7 +230,7 @@ class Floor:
             return agent
         return None
 
-    def _seat_of(self, agent_id: str, demand: Demand) -> tuple[tuple[int | str, ...], AgentEntry] | None:
+    def _seat_of(self, agent_id: str, demand: Demand) -> Seat | None:
         agent = self.agents.get(agent_id)
         if agent is None or agent.agent_class not in demand.classes:
             return None
@@ -416,7 +427,7 @@ class Floor:
     def join_line(self, work: WorkEntry) -> None:
         """An item that is nowhere waits."""
         work.state = ItemState.WAITING
-        self.waiting += 1
+        self.waiting[work.kind] += 1
         work.demand.line.add(work, work_key(work.item, self.queues[work.item.queue]))
         if work.avoid is not None and work.avoid_until <= self.now:
             work.avoid = None
@@ -427,7 +438,7 @@ class Floor:
     def leave_line(self, work: WorkEntry) -> None:
         """A waiting item waits no longer; it is nowhere then, and still avoids whom it avoided."""
         work.demand.line.remove(work)
-        self.waiting -= 1
+        self.waiting[work.kind] -= 1
         if work.avoid is not None:
             self._forget_avoided(work.avoid, work)
 

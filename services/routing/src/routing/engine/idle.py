@@ -18,7 +18,7 @@ class Pool:
     def __init__(self, kind: int, serial: int) -> None:
         self.kind = kind
         self.serial = serial
-        """Tells pools apart in a ranking where they meet with equal keys."""
+        """Tells pools apart in a ranking where an agent left a seat in one and has the same in another."""
         self.seats: list[Seat] = []
         self.count = 0
         self.best: Seat | None = None
@@ -27,14 +27,14 @@ class Pool:
 
     def add(self, agent: AgentEntry, key: OrderKey) -> None:
         """Seat an agent who has no seat for this kind."""
-        seat = (key, agent)
+        seat = (*key, agent)
         agent.seats[self.kind] = seat
         heappush(self.seats, seat)
         self.count += 1
-        if self.best is None or key < self.best[0]:
+        if self.best is None or seat < self.best:
             self.best = seat
             for ranking in self.rankings:
-                ranking.improved(self, key)
+                ranking.improved(self, seat)
         for ranking in self.rankings:
             ranking.eligible += 1
 
@@ -46,14 +46,14 @@ class Pool:
         if seat is self.best:
             self._drop_stale()
         elif len(self.seats) > 2 * self.count + 32:
-            self.seats = [seat for seat in self.seats if seat[1].seats[self.kind] is seat]
+            self.seats = [seat for seat in self.seats if seat[-1].seats[self.kind] is seat]
             heapify(self.seats)
         for ranking in self.rankings:
             ranking.eligible -= 1
 
     def _drop_stale(self) -> None:
         seats, kind = self.seats, self.kind
-        while seats and seats[0][1].seats[kind] is not seats[0]:
+        while seats and seats[0][-1].seats[kind] is not seats[0]:
             heappop(seats)
         self.best = seats[0] if seats else None
 
@@ -61,16 +61,16 @@ class Pool:
 class Ranking:
     """The best of many pools without looking at each of them.
 
-    Keeps for each pool that is not empty an entry that is at most the key of its best agent. A pool says
+    Keeps for each pool that is not empty a seat that is its best one, or was it and was better. A pool says
     when it improves; that it got worse is noticed when its entry comes to the top.
     """
 
     __slots__ = ("eligible", "entries", "known")
 
     def __init__(self) -> None:
-        self.entries: list[tuple[OrderKey, int, Pool]] = []
-        self.known: dict[Pool, OrderKey] = {}
-        """The key of each pool's entry; an entry with another key is left over."""
+        self.entries: list[tuple[Seat, int, Pool]] = []
+        self.known: dict[Pool, Seat] = {}
+        """The seat in each pool's entry; an entry with another seat is left over."""
         self.eligible = 0
         """Agents in all pools together."""
 
@@ -79,7 +79,7 @@ class Ranking:
         pool.rankings[self] = None
         self.eligible += pool.count
         if pool.best is not None:
-            self.improved(pool, pool.best[0])
+            self.improved(pool, pool.best)
 
     def remove(self, pool: Pool) -> None:
         """Watch a pool no longer."""
@@ -87,29 +87,29 @@ class Ranking:
         self.eligible -= pool.count
         self.known.pop(pool, None)
 
-    def improved(self, pool: Pool, key: OrderKey) -> None:
-        """The best of ``pool`` has this key now."""
+    def improved(self, pool: Pool, seat: Seat) -> None:
+        """The best of ``pool`` is in this seat now."""
         known = self.known.get(pool)
-        if known is None or key < known:
-            self.known[pool] = key
-            heappush(self.entries, (key, pool.serial, pool))
+        if known is None or seat < known:
+            self.known[pool] = seat
+            heappush(self.entries, (seat, pool.serial, pool))
             if len(self.entries) > 2 * len(self.known) + 32:
-                self.entries = [(key, pool.serial, pool) for pool, key in self.known.items()]
+                self.entries = [(seat, pool.serial, pool) for pool, seat in self.known.items()]
                 heapify(self.entries)
 
     def best(self) -> Seat | None:
         """The first of all available agents."""
         entries, known = self.entries, self.known
         while entries:
-            key, serial, pool = entries[0]
-            if known.get(pool) is not key:
+            seat, serial, pool = entries[0]
+            if known.get(pool) is not seat:
                 heappop(entries)
             elif pool.best is None:
                 heappop(entries)
                 del known[pool]
-            elif pool.best[0] == key:
-                return pool.best
+            elif pool.best is seat:
+                return seat
             else:
-                known[pool] = pool.best[0]
-                heapreplace(entries, (pool.best[0], serial, pool))
+                known[pool] = pool.best
+                heapreplace(entries, (pool.best, serial, pool))
         return None

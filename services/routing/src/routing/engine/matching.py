@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from routing.engine.idle import Pool, Ranking
 from routing.engine.model import AgentProfile, Requirement, WorkKind
-from routing.engine.state import CALL, KIND_INDEX, KINDS, Seat
+from routing.engine.state import CALL, KIND_INDEX, KINDS, AgentEntry, Seat
 from routing.engine.waiting import Line
 
 SCAN_UP_TO = 64
@@ -59,19 +59,35 @@ class Demand:
         self.classes: dict[AgentClass, Pool] = {}
         self.ranking: Ranking | None = None
 
-    def first(self) -> tuple[Seat | None, int]:
-        """The best available agent, and how many there are."""
+    def best(self) -> tuple[Seat | None, Seat | None, int]:
+        """The best available agent, the best of the other pools (or None), and how many agents there are."""
         if self.ranking is not None:
-            return self.ranking.best(), self.ranking.eligible
+            return self.ranking.best(), None, self.ranking.eligible
         first: Seat | None = None
+        second: Seat | None = None
         eligible = 0
         for pool in self.classes.values():
             best = pool.best
             if best is not None:
                 eligible += pool.count
-                if first is None or best[0] < first[0]:
-                    first = best
-        return first, eligible
+                if first is None or best < first:
+                    first, second = best, first
+                elif second is None or best < second:
+                    second = best
+        return first, second, eligible
+
+    def best_after(self, pool: Pool, others: Seat | None) -> Seat | None:
+        """The best agent now that the first of ``pool`` has left it; ``others`` is what :meth:`best` said."""
+        if self.ranking is not None:
+            return self.ranking.best()
+        if others is None or (pool.best is not None and pool.best < others):
+            return pool.best
+        return others
+
+    def pool_of(self, agent: AgentEntry) -> Pool:
+        """Where an agent is seated who can serve this."""
+        assert agent.agent_class is not None
+        return self.classes[agent.agent_class]
 
     def is_served_by(self, agent_class: AgentClass) -> bool:
         """Whether these agents can do it at all: channel, skills, territory."""

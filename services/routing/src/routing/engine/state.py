@@ -1,6 +1,6 @@
 """What the engine keeps in memory about one agent and one open item, with their places in the indexes."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from routing.engine.model import (
     AgentProfile,
@@ -11,7 +11,6 @@ from routing.engine.model import (
     Item,
     ItemState,
     Mode,
-    OrderKey,
     WorkKind,
 )
 
@@ -24,8 +23,10 @@ KINDS = tuple(WorkKind)
 KIND_INDEX = {kind: index for index, kind in enumerate(KINDS)}
 CALL = KIND_INDEX[WorkKind.CALL]
 
-Seat = tuple[OrderKey, "AgentEntry"]
-"""An agent's place among the available ones of its class."""
+Seat = tuple[Any, ...]
+"""An agent's place among the available ones of its class: the parts of its order key, then the agent.
+
+Flat, because the tuples in a heap are compared all the time; no two agents have equal keys."""
 
 Place = tuple[int, str, "WorkEntry"]
 """An item's place in its line: work key, item id, the item."""
