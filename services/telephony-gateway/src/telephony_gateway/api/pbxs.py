@@ -106,7 +106,7 @@ class PbxView(BaseModel):
             address=f"[{row.host}]:{row.port}" if ":" in row.host else f"{row.host}:{row.port}",
             workspace=row.workspace,
             org_path=row.org_path,
-            trunks=[TrunkBody(**trunk) for trunk in row.trunks],
+            trunks=[TrunkBody.model_validate(trunk) for trunk in row.trunks],
             enabled=row.enabled,
             outbound_prefixes=row.outbound_prefixes,
             connection=ConnectionView(

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from cordboard_chassis.auth.org_paths import within
 from cordboard_chassis.unit_of_work import UnitOfWork
 from sqlalchemy import Row
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from telephony_gateway.domain.call import Call
 from telephony_gateway.domain.devices import Device
@@ -375,7 +375,7 @@ async def agents_at(uow: UnitOfWork, workspace: str, device_ids: Collection[str]
         return {}
     statement = (
         sa.select(agents.c.device_id, agents.c.agent_id)
-        .distinct(agents.c.device_id)
+        .ext(distinct_on(agents.c.device_id))
         .where(agents.c.workspace == workspace, agents.c.device_id.in_(device_ids))
         .order_by(agents.c.device_id, agents.c.on_duty.desc(), agents.c.since.desc(), agents.c.agent_id)
     )
