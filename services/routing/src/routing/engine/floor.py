@@ -17,7 +17,7 @@ from routing.engine.effects import (
     Effect,
     ItemQueued,
 )
-from routing.engine.matching import Demand, Matching
+from routing.engine.matching import Matching
 from routing.engine.model import (
     AgentOrder,
     AgentState,
@@ -34,9 +34,11 @@ from routing.engine.model import (
     Settings,
 )
 from routing.engine.orders import work_key
-from routing.engine.state import CALL, KINDS, AgentEntry, Place, Seat, WorkEntry
+from routing.engine.state import CALL, KINDS, AgentEntry, Kinds, Place, WorkEntry
 from routing.engine.timers import Timer, Timers
 from routing.engine.waiting import is_avoided
+
+ALL_KINDS: Kinds = tuple(range(len(KINDS)))
 
 _ENDINGS: dict[AssignmentState, Callable[[Assignment], Effect]] = {
     AssignmentState.DECLINED: AssignmentDeclined,
@@ -99,7 +101,7 @@ class Floor:
             and (kind != CALL or agent.device is not DeviceState.UNREACHABLE)
         )
 
-    def open_kinds(self, agent: AgentEntry) -> list[int]:
+    def open_kinds(self, agent: AgentEntry) -> Kinds:
         """The kinds of which the agent can be offered one more item."""
         if (
             agent.exclusive
@@ -107,8 +109,8 @@ class Floor:
             or agent.mode is not Mode.READY
             or agent.device is DeviceState.IN_USE
         ):
-            return []
-        return [kind for kind in range(len(KINDS)) if self.has_room(agent, kind)]
+            return ()
+        return tuple([kind for kind in ALL_KINDS if self.has_room(agent, kind)])
 
     def _is_overfull(self, agent: AgentEntry, kind: int) -> bool:
         """Whether the agent holds more of this kind, or more in all, than the agent's capacity."""
@@ -118,27 +120,19 @@ class Floor:
         )
 
     def seat(self, agent: AgentEntry) -> None:
-        """Bring the agent's places in the pools up to date."""
+        """Bring the agent's place in the pools up to date."""
         self._seat_for(agent, self.open_kinds(agent))
 
-    def _seat_for(self, agent: AgentEntry, kinds: list[int]) -> None:
-        agent_class = agent.agent_class
-        if agent_class is None:
-            return
-        for kind, seat in enumerate(agent.seats):
-            if seat is not None:
-                agent_class.pools[kind].remove(agent)
-        if kinds:
-            key = self.key(agent)
-            for kind in kinds:
-                agent_class.pools[kind].add(agent, key)
+    def _seat_for(self, agent: AgentEntry, kinds: Kinds) -> None:
+        if agent.pool is not None:
+            agent.pool.remove(agent)
+        if kinds and agent.agent_class is not None:
+            self.matching.pool(agent.agent_class, kinds).add(agent, self.key(agent))
 
     def unseat(self, agent: AgentEntry) -> None:
-        """Take the agent out of all pools."""
-        if agent.agent_class is not None:
-            for pool in agent.agent_class.pools:
-                if agent.seats[pool.kind] is not None:
-                    pool.remove(agent)
+        """Take the agent out of the pools."""
+        if agent.pool is not None:
+            agent.pool.remove(agent)
 
     def sign_out(self, agent: AgentEntry) -> None:
         """The agent is no longer one of those who could take anything."""
@@ -166,11 +160,13 @@ class Floor:
             seat = first
             preferred = work.item.preferred_agent
             if preferred is not None and preferred != agent.agent_id:
-                wanted = self._seat_of(preferred, demand)
+                other = self.agents.get(preferred)
+                wanted = demand.seat_of(other) if other is not None else None
                 if wanted is not None:
                     seat, second = wanted, first
                     agent = seat[-1]
-            pool = demand.pool_of(agent)
+            pool = agent.pool
+            assert pool is not None
             pool.remove(agent)
             next_best = demand.best_after(pool, second) if eligible > 1 else None
             if work.place is not None:
@@ -202,7 +198,7 @@ class Floor:
             self._offer(work, agent, Reason(1, key, None, None, work.item.preferred_agent == agent.agent_id))
         self._seat_for(agent, kinds)
 
-    def _most_urgent_for(self, agent: AgentEntry, kinds: list[int]) -> WorkEntry | None:
+    def _most_urgent_for(self, agent: AgentEntry, kinds: Kinds) -> WorkEntry | None:
         agent_class = agent.agent_class
         assert agent_class is not None
         avoided = agent.agent_id in self.avoided
@@ -225,16 +221,10 @@ class Floor:
         if work.avoid is None or self.now >= work.avoid_until:
             return None
         agent = self.agents.get(work.avoid)
-        if agent is not None and agent.agent_class is not None and agent.seats[work.kind] is not None:
-            agent.agent_class.pools[work.kind].remove(agent)
-            return agent
-        return None
-
-    def _seat_of(self, agent_id: str, demand: Demand) -> Seat | None:
-        agent = self.agents.get(agent_id)
-        if agent is None or agent.agent_class not in demand.classes:
+        if agent is None or work.demand.seat_of(agent) is None:
             return None
-        return agent.seats[demand.kind]
+        self.unseat(agent)
+        return agent
 
     # Assignments
 
@@ -509,6 +499,6 @@ class Floor:
             return AgentState.WRAP_UP
         if agent.mode is Mode.NOT_READY:
             return AgentState.NOT_READY
-        if agent.held and not any(self.has_room(agent, kind) for kind in range(len(KINDS))):
+        if agent.held and not any(self.has_room(agent, kind) for kind in ALL_KINDS):
             return AgentState.BUSY
         return AgentState.READY

@@ -1,4 +1,4 @@
-"""Available agents, best first: a pool per class of agents and kind of work, a ranking over many pools.
+"""Available agents, best first: pools of interchangeable agents, a ranking over many pools.
 
 Nothing here looks at all agents. Heaps delete lazily: an entry that is no longer true is dropped when it
 comes to the top, or when such entries are the majority.
@@ -7,16 +7,16 @@ comes to the top, or when such entries are the majority.
 from heapq import heapify, heappop, heappush, heapreplace
 
 from routing.engine.model import OrderKey
-from routing.engine.state import AgentEntry, Seat
+from routing.engine.state import AgentEntry, Kinds, Seat
 
 
 class Pool:
-    """The agents of one class who have room for one kind of work."""
+    """The available agents of one class who have room for the same kinds of work."""
 
-    __slots__ = ("best", "count", "kind", "rankings", "seats", "serial")
+    __slots__ = ("best", "count", "kinds", "rankings", "seats", "serial")
 
-    def __init__(self, kind: int, serial: int) -> None:
-        self.kind = kind
+    def __init__(self, kinds: Kinds, serial: int) -> None:
+        self.kinds = kinds
         self.serial = serial
         """Tells pools apart in a ranking where an agent left a seat in one and has the same in another."""
         self.seats: list[Seat] = []
@@ -26,9 +26,10 @@ class Pool:
         """Those to be told of every change."""
 
     def add(self, agent: AgentEntry, key: OrderKey) -> None:
-        """Seat an agent who has no seat for this kind."""
+        """Seat an agent who has no seat."""
         seat = (*key, agent)
-        agent.seats[self.kind] = seat
+        agent.pool = self
+        agent.seat = seat
         heappush(self.seats, seat)
         self.count += 1
         if self.best is None or seat < self.best:
@@ -40,20 +41,20 @@ class Pool:
 
     def remove(self, agent: AgentEntry) -> None:
         """Take the agent's seat away."""
-        seat = agent.seats[self.kind]
-        agent.seats[self.kind] = None
+        seat = agent.seat
+        agent.pool = agent.seat = None
         self.count -= 1
         if seat is self.best:
             self._drop_stale()
         elif len(self.seats) > 2 * self.count + 32:
-            self.seats = [seat for seat in self.seats if seat[-1].seats[self.kind] is seat]
+            self.seats = [seat for seat in self.seats if seat[-1].seat is seat]
             heapify(self.seats)
         for ranking in self.rankings:
             ranking.eligible -= 1
 
     def _drop_stale(self) -> None:
-        seats, kind = self.seats, self.kind
-        while seats and seats[0][-1].seats[kind] is not seats[0]:
+        seats = self.seats
+        while seats and seats[0][-1].seat is not seats[0]:
             heappop(seats)
         self.best = seats[0] if seats else None
 

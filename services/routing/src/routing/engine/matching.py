@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from routing.engine.idle import Pool, Ranking
 from routing.engine.model import AgentProfile, Requirement, WorkKind
-from routing.engine.state import CALL, KIND_INDEX, KINDS, AgentEntry, Seat
+from routing.engine.state import CALL, KIND_INDEX, KINDS, AgentEntry, Kinds, Seat
 from routing.engine.waiting import Line
 
 SCAN_UP_TO = 64
@@ -31,7 +31,7 @@ class AgentClass:
 
     __slots__ = ("key", "limits", "lines", "pools", "signed_in", "skills", "territories", "total")
 
-    def __init__(self, key: _ClassKey, serial: int) -> None:
+    def __init__(self, key: _ClassKey) -> None:
         skills, territories, limits, total = key
         self.key = key
         self.skills = dict(skills)
@@ -40,15 +40,15 @@ class AgentClass:
         """Items of each kind."""
         self.total = total
         self.signed_in = 0
-        self.pools = [Pool(kind, serial + kind) for kind in range(len(KINDS))]
-        self.lines: list[dict[Line, None]] = [{} for _ in KINDS]
+        self.pools: dict[Kinds, Pool] = {}
+        self.lines: list[dict[Line, Demand]] = [{} for _ in KINDS]
         """Per kind, the lines of the demands that this class can serve."""
 
 
 class Demand:
     """What open items of one kind ask for, with the line of those that wait and the pools that can serve it."""
 
-    __slots__ = ("classes", "filed_under", "kind", "line", "open_items", "ranking", "skills", "territory")
+    __slots__ = ("classes", "filed_under", "kind", "line", "open_items", "pools", "ranking", "skills", "territory")
 
     def __init__(self, key: _DemandKey, filed_under: str | None) -> None:
         self.kind, self.skills, self.territory = key
@@ -56,7 +56,8 @@ class Demand:
         """One of the skills, under which the index finds it."""
         self.line = Line()
         self.open_items = 0
-        self.classes: dict[AgentClass, Pool] = {}
+        self.classes: dict[AgentClass, None] = {}
+        self.pools: dict[Pool, None] = {}
         self.ranking: Ranking | None = None
 
     def best(self) -> tuple[Seat | None, Seat | None, int]:
@@ -66,7 +67,7 @@ class Demand:
         first: Seat | None = None
         second: Seat | None = None
         eligible = 0
-        for pool in self.classes.values():
+        for pool in self.pools:
             best = pool.best
             if best is not None:
                 eligible += pool.count
@@ -84,10 +85,11 @@ class Demand:
             return pool.best
         return others
 
-    def pool_of(self, agent: AgentEntry) -> Pool:
-        """Where an agent is seated who can serve this."""
-        assert agent.agent_class is not None
-        return self.classes[agent.agent_class]
+    def seat_of(self, agent: AgentEntry) -> Seat | None:
+        """Where this agent is among those who are available for this."""
+        if agent.pool is None or self.kind not in agent.pool.kinds or agent.agent_class not in self.classes:
+            return None
+        return agent.seat
 
     def is_served_by(self, agent_class: AgentClass) -> bool:
         """Whether these agents can do it at all: channel, skills, territory."""
@@ -101,25 +103,36 @@ class Demand:
 
     def connect(self, agent_class: AgentClass) -> None:
         """The class can serve this."""
-        pool = agent_class.pools[self.kind]
-        self.classes[agent_class] = pool
-        agent_class.lines[self.kind][self.line] = None
+        self.classes[agent_class] = None
+        agent_class.lines[self.kind][self.line] = self
+        for pool in agent_class.pools.values():
+            self.watch(pool)
+
+    def watch(self, pool: Pool) -> None:
+        """A class that can serve this has this pool."""
+        if self.kind not in pool.kinds:
+            return
+        self.pools[pool] = None
         if self.ranking is not None:
             self.ranking.add(pool)
-        elif len(self.classes) > SCAN_UP_TO:
+        elif len(self.pools) > SCAN_UP_TO:
             self.ranking = Ranking()
-            for pool in self.classes.values():
-                self.ranking.add(pool)
+            for each in self.pools:
+                self.ranking.add(each)
 
     def disconnect(self, agent_class: AgentClass) -> None:
-        """The class is gone."""
-        pool = self.classes.pop(agent_class)
-        if self.ranking is not None:
-            self.ranking.remove(pool)
-            if len(self.classes) <= SCAN_UP_TO // 2:
-                for pool in self.classes.values():
+        """The class serves this no longer, or one of the two is gone."""
+        del self.classes[agent_class]
+        del agent_class.lines[self.kind][self.line]
+        for pool in agent_class.pools.values():
+            if pool in self.pools:
+                del self.pools[pool]
+                if self.ranking is not None:
                     self.ranking.remove(pool)
-                self.ranking = None
+        if self.ranking is not None and len(self.pools) <= SCAN_UP_TO // 2:
+            for pool in self.pools:
+                self.ranking.remove(pool)
+            self.ranking = None
 
 
 class Matching:
@@ -132,15 +145,14 @@ class Matching:
         self._demands_by_skill: dict[str | None, dict[Demand, None]] = {}
         self._spare: dict[_DemandKey, None] = {}
         """Demands without an open item, the longest unused first."""
-        self._serial = 0
+        self._pools_made = 0
 
     def sign_in(self, profile: AgentProfile) -> AgentClass:
         """The class of an agent who signs in."""
         key = class_key(profile)
         agent_class = self._classes.get(key)
         if agent_class is None:
-            agent_class = self._classes[key] = AgentClass(key, self._serial)
-            self._serial += len(KINDS)
+            agent_class = self._classes[key] = AgentClass(key)
             for skill in agent_class.skills:
                 self._classes_by_skill.setdefault(skill, {})[agent_class] = None
             for filed_under in (None, *agent_class.skills):
@@ -162,6 +174,17 @@ class Matching:
             for demand in self._demands_by_skill.get(filed_under, ()):
                 if agent_class in demand.classes:
                     demand.disconnect(agent_class)
+
+    def pool(self, agent_class: AgentClass, kinds: Kinds) -> Pool:
+        """Where the agents of a class sit who have room for these kinds."""
+        pool = agent_class.pools.get(kinds)
+        if pool is None:
+            self._pools_made += 1
+            pool = agent_class.pools[kinds] = Pool(kinds, self._pools_made)
+            for kind in kinds:
+                for demand in agent_class.lines[kind].values():
+                    demand.watch(pool)
+        return pool
 
     def open_item(self, kind: WorkKind, requirement: Requirement) -> Demand:
         """The demand of an item that opens."""
@@ -199,7 +222,6 @@ class Matching:
 
     def _forget(self, demand: Demand) -> None:
         for agent_class in tuple(demand.classes):
-            del agent_class.lines[demand.kind][demand.line]
             demand.disconnect(agent_class)
         _discard(self._demands_by_skill, demand.filed_under, demand)
 

@@ -15,6 +15,7 @@ from routing.engine.model import (
 )
 
 if TYPE_CHECKING:
+    from routing.engine.idle import Pool
     from routing.engine.matching import AgentClass, Demand
 
 KINDS = tuple(WorkKind)
@@ -22,6 +23,9 @@ KINDS = tuple(WorkKind)
 
 KIND_INDEX = {kind: index for index, kind in enumerate(KINDS)}
 CALL = KIND_INDEX[WorkKind.CALL]
+
+Kinds = tuple[int, ...]
+"""Some of them, ascending."""
 
 Seat = tuple[Any, ...]
 """An agent's place among the available ones of its class: the parts of its order key, then the agent.
@@ -46,8 +50,9 @@ class AgentEntry:
         "misses",
         "mode",
         "mode_reason",
+        "pool",
         "profile",
-        "seats",
+        "seat",
         "status",
         "weight",
         "wrap_up_until",
@@ -72,7 +77,9 @@ class AgentEntry:
         self.weight = 0
         self.exclusive = 0
         """How many of the held items allow nothing beside them."""
-        self.seats: list[Seat | None] = [None] * len(KINDS)
+        self.pool: Pool | None = None
+        self.seat: Seat | None = None
+        """Where the agent can be found while available."""
 
 
 class WorkEntry:
