@@ -11,7 +11,6 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-
 from telephony_gateway.virtual_pbx.core import commands
 from telephony_gateway.virtual_pbx.core.model import Call, Event, LegState, Refused
 from telephony_gateway.virtual_pbx.core.scripts import (
@@ -280,9 +279,7 @@ class Pbx(RuleBasedStateMachine):
         self.boots += 1
         self.switch.restart(f"b{self.boots}")
         self.observer = Observer()
-        self.observer.devices = {
-            device.id: self.switch.device_state(device) for device in self.switch.devices.values()
-        }
+        self.observer.devices = {device.id: self.switch.device_state(device) for device in self.switch.devices.values()}
 
     # ---- the gateway
 
@@ -322,9 +319,7 @@ class Pbx(RuleBasedStateMachine):
         leg = data.draw(st.sampled_from(sorted(legs, key=lambda leg: leg.id)))
         asker = leg.consults
         if conference:
-            self.command(
-                lambda: commands.confer(self.switch, leg.call.id, asker.id, leg.id, leg.device_id, 6.0)
-            )
+            self.command(lambda: commands.confer(self.switch, leg.call.id, asker.id, leg.id, leg.device_id, 6.0))
         else:
             self.command(lambda: commands.transfer_attended(self.switch, leg.call.id, asker.id, leg.id))
 
@@ -337,9 +332,7 @@ class Pbx(RuleBasedStateMachine):
     @rule(device=st.sampled_from(DEVICES))
     def originate(self, device: str) -> None:
         call, leg = self.name(), self.name()
-        self.command(
-            lambda: commands.originate(self.switch, call, leg, device, "+8613900139000", 6.0, "pstn")
-        )
+        self.command(lambda: commands.originate(self.switch, call, leg, device, "+8613900139000", 6.0, "pstn"))
 
     # ---- what must hold
 
@@ -349,9 +342,7 @@ class Pbx(RuleBasedStateMachine):
             return
         truth = {
             call.id: {
-                leg.id: SeenLeg(
-                    leg.device_id, str(leg.state), None if leg.consults is None else leg.consults.id
-                )
+                leg.id: SeenLeg(leg.device_id, str(leg.state), None if leg.consults is None else leg.consults.id)
                 for leg in call.legs.values()
             }
             for call in self.switch.calls.values()
@@ -380,9 +371,7 @@ class Pbx(RuleBasedStateMachine):
         inbound = [call for call in self.switch.calls.values() if call.direction == "inbound"]
         talking = sum(call.answered_us is not None for call in inbound)
         assert counts.placed == counts.offered + counts.rejected
-        assert counts.offered == (
-            len(inbound) + counts.completed + counts.abandoned + counts.dropped + counts.died
-        )
+        assert counts.offered == (len(inbound) + counts.completed + counts.abandoned + counts.dropped + counts.died)
         assert counts.answered == talking + counts.completed + counts.died_answered
         outbound = len(self.switch.calls) - len(inbound)
         assert counts.outbound == outbound + counts.outbound_ended
@@ -394,9 +383,7 @@ class Pbx(RuleBasedStateMachine):
         assert switch.trunks["pstn"].in_use == len(switch.calls) <= 8
         waiting = {call.id for call in switch.calls.values() if call.customer_there and not call.legs}
         assert set(switch.waiting) == waiting
-        assert switch.free_devices == sum(
-            device.registered and not device.busy for device in switch.devices.values()
-        )
+        assert switch.free_devices == sum(device.registered and not device.busy for device in switch.devices.values())
 
     @invariant()
     def a_clock_runs_for_every_call_that_nobody_holds(self) -> None:
