@@ -1,12 +1,14 @@
 """Give a partner a key."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from cordboard_chassis.auth.api_keys import NewApiKey, new_api_key
 from cordboard_chassis.refusals import Invalid
 from cordboard_chassis.unit_of_work import UnitOfWork
 
 from leads.storage import queries
+
+LONGEST_LIFE = timedelta(days=3653)
 
 
 async def create_api_key(
@@ -15,10 +17,10 @@ async def create_api_key(
     """A new key of the partner, for this part of the organisation. Its text is known now and never again.
 
     Raises:
-        Refused: it would have expired already.
+        Refused: it would have expired already, or be valid for ever in effect.
     """
-    if expires_at is not None and expires_at <= uow.now:
-        raise Invalid("lies in the past", "expires_at")
+    if expires_at is not None and not uow.now < expires_at <= uow.now + LONGEST_LIFE:
+        raise Invalid("must lie in the future, within ten years", "expires_at")
     key = new_api_key()
     await queries.insert_api_key(
         uow,
