@@ -1,35 +1,13 @@
 """A service as a whole: requests, messages, owners, on real servers."""
 
-from datetime import UTC, datetime
 from typing import Any
 
-from cordboard_chassis.ownership import OwnerKind
 from cordboard_chassis.settings import ServiceSettings
 from cordboard_chassis.testing.bus import TestBus
-from cordboard_chassis.testing.deployment import Deployment, eventually, rows
-from cordboard_contracts import new_id
+from cordboard_chassis.testing.deployment import Deployment, eventually
 from cordboard_contracts.accounts import RegisterCustomer
-from cordboard_contracts.leads import Lead, LeadSource, LeadStatus, LeadSubmitted
 from sample.app import build
-
-
-def lead(name: str, workspace: str = "north") -> LeadSubmitted:
-    return LeadSubmitted(
-        lead=Lead(
-            lead_id=new_id(),
-            workspace=workspace,
-            org_path="/cn",
-            source=LeadSource.WEB,
-            status=LeadStatus.SUBMITTED,
-            name=name,
-            created_at=datetime.now(UTC),
-        )
-    )
-
-
-async def counters(deployed: Any) -> dict[str, int]:
-    found = await rows(deployed.database, "SELECT name, value FROM counters")
-    return {row["name"]: row["value"] for row in found}
+from sample.words import counters, lead
 
 
 async def test_a_request_counts_once_per_key_and_what_it_emits_is_published(deploy: Deployment, bus: TestBus) -> None:
@@ -84,7 +62,3 @@ async def test_an_owner_gets_what_names_it_and_answers_requests(deploy: Deployme
         "conflict",
         "by",
     )
-
-
-def test_owner_kind_is_what_the_sample_uses() -> None:
-    assert isinstance(build(ServiceSettings.detached()).owners[0], OwnerKind)

@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,13 +19,12 @@ from sqlalchemy.pool import NullPool
 from cordboard_chassis.auth.org_paths import ROOT
 from cordboard_chassis.database import Database, create_engine, unit_of_work
 from cordboard_chassis.messaging import inbox, topology
-from cordboard_chassis.messaging.broker import OWNER_HEARTBEAT_S, Publisher, consuming_broker
-from cordboard_chassis.messaging.bus import close
+from cordboard_chassis.messaging.broker import OWNER_HEARTBEAT_S, Publisher, consuming_connection
 from cordboard_chassis.messaging.consumer import record_refusal
-from cordboard_chassis.messaging.deliveries import Delivery, Intake, receive
+from cordboard_chassis.messaging.deliveries import Delivery, Intake, receive, taking_into
 from cordboard_chassis.messaging.topology import Message
 from cordboard_chassis.refusals import Refused
-from cordboard_chassis.supervision import being_cancelled, cancel
+from cordboard_chassis.supervision import cancel, end_if_cancelled, until_one_ends
 from cordboard_chassis.unit_of_work import UnitOfWork
 from cordboard_chassis.wakeups import Wakeups
 
@@ -64,10 +63,6 @@ _ANSWER = text(
     "UPDATE owner_inputs SET result = CAST(:result AS jsonb), done_at = now() WHERE id = :id AND done_at IS NULL"
 )
 _NOTIFY = text("SELECT pg_notify(:channel, :payload)")
-
-
-class OwnershipLost(Exception):
-    """Somebody else may own it by now."""
 
 
 @dataclass
@@ -207,6 +202,8 @@ class Owners:
         self._wakeups = wakeups
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self.owned: set[str] = set()
+        self.declared = False
+        """Whether the owners' exchange, and the queues of those known so far, are there."""
         self._engine = create_engine(
             database.url,
             application=f"cordboard-{database.service}-owner",
@@ -222,6 +219,8 @@ class Owners:
         try:
             while True:
                 wanted = set(await self._kind.ids(self._database))
+                # Whoever gets the lock: from now on nothing that names the owner goes astray.
+                await self._declare(wanted - self._tasks.keys())
                 for owner_id in wanted - self._tasks.keys():
                     self._tasks[owner_id] = asyncio.create_task(self._pursue(owner_id), name=owner_id)
                 for owner_id in self._tasks.keys() - wanted:
@@ -231,14 +230,24 @@ class Owners:
             await cancel(*self._tasks.values())
             self._tasks.clear()
 
+    async def _declare(self, owner_ids: Collection[str]) -> None:
+        if self.declared and not owner_ids:
+            return
+        kind = self._kind
+        async with consuming_connection(self._amqp_url) as connection:
+            await topology.declare_owners(connection, kind.consumer, kind.kind, kind.messages)
+            for owner_id in owner_ids:
+                await topology.declare_owner(connection, kind.consumer, kind.kind, owner_id)
+        self.declared = True
+
     async def _pursue(self, owner_id: str) -> None:
         while True:
             try:
                 await self._own(owner_id)
             except asyncio.CancelledError:
-                if being_cancelled():
-                    raise
+                end_if_cancelled()
             except Exception as error:
+                end_if_cancelled()
                 log.warning("ownership ended", exc_info=error, extra={"kind": self._kind.kind, "owner": owner_id})
             pause_s = min(LONGEST_TRY_S, TRY_S * (1 + len(self.owned)))
             await asyncio.sleep(pause_s * (0.5 + random.random()))  # noqa: S311 (spreads tries, guards nothing)
@@ -264,40 +273,28 @@ class Owners:
 
     async def _work(self, ownership: Ownership) -> None:
         """Run until one part ends; then all end."""
-        kind = self._kind
-        tasks = [
-            asyncio.create_task(kind.run(ownership), name=f"{kind.kind} {ownership.owner_id}"),
-            asyncio.create_task(ownership.keep_alive()),
-            asyncio.create_task(ownership.feed_inputs(self._wakeups)),
-            asyncio.create_task(self._receive(ownership)),
-        ]
-        try:
-            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in ended:
-                if not task.cancelled() and (error := task.exception()):
-                    raise error
-            raise OwnershipLost(f"{kind.kind} {ownership.owner_id}: a part of it ended")
-        finally:
-            await cancel(*tasks)
+        await until_one_ends(
+            self._kind.run(ownership),
+            ownership.keep_alive(),
+            ownership.feed_inputs(self._wakeups),
+            self._receive(ownership),
+        )
 
     async def _receive(self, ownership: Ownership) -> None:
         """Take the owner's messages; a lost connection is made again without giving the lock up."""
+        kind = self._kind
         while True:
-            broker = consuming_broker(self._amqp_url, heartbeat_s=OWNER_HEARTBEAT_S)
             try:
-                connection = await broker.connect()
-                kind = self._kind
-                await topology.declare_owners(connection, kind.consumer, kind.kind, kind.messages)
-                ownership.queue = await topology.declare_owner(connection, kind.consumer, kind.kind, ownership.owner_id)
-                await receive(broker, ownership.queue, self._publisher, PREFETCH, lambda: None, ownership.intake)
+                async with consuming_connection(self._amqp_url, OWNER_HEARTBEAT_S) as connection:
+                    await topology.declare_owners(connection, kind.consumer, kind.kind, kind.messages)
+                    ownership.queue = await topology.declare_owner(
+                        connection, kind.consumer, kind.kind, ownership.owner_id
+                    )
+                    take = taking_into(ownership.intake, ownership.queue, self._publisher)
+                    await receive(connection, ownership.queue, PREFETCH, take)
             except asyncio.CancelledError:
-                if being_cancelled():
-                    raise
+                end_if_cancelled()
             except Exception as error:  # noqa: BLE001 (whatever it is, it is tried again)
-                log.warning(
-                    "the owner's queue is lost",
-                    extra={"owner": ownership.owner_id, "error": str(error)[:200]},
-                )
-            finally:
-                await close(broker)
+                end_if_cancelled()
+                log.warning("the owner's queue is lost", extra={"owner": ownership.owner_id, "error": str(error)[:200]})
             await asyncio.sleep(TRY_S)

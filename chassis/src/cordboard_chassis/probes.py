@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+
+from cordboard_chassis.http.problems import unavailable
 
 Check = Callable[[], Awaitable[str | None]]
 """None when all is well, else what is wrong."""
@@ -50,8 +51,10 @@ class Readiness:
 
         async def ready(_request: Request) -> Response:
             problems = await self.problems()
-            body: dict[str, Any] = {"status": "not ready" if problems else "ready", "problems": problems}
-            return JSONResponse(body, 503 if problems else 200)
+            if not problems:
+                return JSONResponse({"status": "ready"})
+            detail = "; ".join(f"{name}: {problem}" for name, problem in problems.items())
+            return unavailable(detail, instance="/readyz", code="not-ready")
 
         async def metrics(_request: Request) -> Response:
             return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -144,6 +144,7 @@ class Process:
         for kind in service.owners:
             owners = Owners(kind, settings.amqp_url, service.database, self.publisher, self.wakeups)
             self._supervise(Background(f"owners of a {kind.kind}", owners.run))
+            self.readiness.add(f"queues of each {kind.kind}", _declared(owners))
         for background in service.background:
             self._supervise(background)
 
@@ -208,6 +209,13 @@ class Process:
         log.info("stopping")
         await self.stop()
         log.info("stopped")
+
+
+def _declared(owners: Owners) -> Check:
+    async def problem() -> str | None:
+        return None if owners.declared else "not declared yet"
+
+    return problem
 
 
 class _Server(uvicorn.Server):

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
+CANCEL_AGAIN_S = 0.5
 HEALTHY_AFTER_S = 10.0
 """A task that ran for so long was well; its next failure is a first one again."""
 
@@ -56,11 +57,10 @@ class Supervised:
                 self.last_error = "ended"
             except asyncio.CancelledError as error:
                 # A library may raise CancelledError for a cancelled future of its own; only ours means "end".
-                if being_cancelled():
-                    raise
                 self.last_error = f"cancelled from within: {error}"
             except Exception as error:  # noqa: BLE001 (whatever it is, the task runs again)
                 self.last_error = f"{type(error).__name__}: {error}"
+            end_if_cancelled()
             if self.settled:
                 self.failures = 0
             self.failures += 1
@@ -83,8 +83,41 @@ def being_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
+def end_if_cancelled() -> None:
+    """End a task that catches everything: a library may have turned its cancellation into an error of its own."""
+    if being_cancelled():
+        raise asyncio.CancelledError
+
+
+class PartEnded(Exception):
+    """One of several things that belong together ended."""
+
+
+async def until_one_ends(*parts: Coroutine[Any, Any, None]) -> None:
+    """Run them side by side until the first ends, then cancel the others; never returns without an exception.
+
+    Raises:
+        PartEnded: one returned; or whatever one raised.
+    """
+    tasks = [asyncio.create_task(part) for part in parts]
+    try:
+        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in ended:
+            if not task.cancelled() and (error := task.exception()):
+                raise error
+        raise PartEnded(", ".join(task.get_name() for task in ended))
+    finally:
+        await cancel(*tasks)
+
+
 async def cancel(*tasks: "asyncio.Task[Any]") -> None:
     """Cancel tasks and wait for their end; their errors are theirs."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        # Again after a while: a library amid a call may swallow one cancellation.
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
     for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+        if not task.cancelled():
+            task.exception()  # looked at, so that nobody warns of it

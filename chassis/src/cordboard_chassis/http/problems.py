@@ -170,6 +170,9 @@ def _reason(error: Mapping[str, Any]) -> str:
 _TRANSIENT_CLASSES = ("08", "40", "53", "55", "57", "58")
 """SQLSTATE classes: connection, rollback (deadlock), resources, not in state (lock), intervention, system."""
 
+_OUTSIDE_OF_SCOPE = "42501"
+"""Row-level security refused a row."""
+
 
 def _database(request: Request, error: Exception) -> Response:
     """The database is away or busy: come back. It refuses a value that validation let pass: say so."""
@@ -182,6 +185,9 @@ def _database(request: Request, error: Exception) -> Response:
     if lost or isinstance(error, sql.TimeoutError) or (state or "").startswith(_TRANSIENT_CLASSES):
         log.warning("database unavailable", extra={"error": printable(str(original or error)), "sqlstate": state})
         return unavailable("the database is unavailable or busy", instance=request.url.path)
+    if state == _OUTSIDE_OF_SCOPE:
+        detail = "this is outside of the part of the organisation to which the token is limited"
+        return problem_response(403, "forbidden", detail, instance=request.url.path)
     if isinstance(error, sql.DataError):
         log.warning("value refused by the database", extra={"error": printable(str(original))})
         detail = "a value is out of the range that can be stored"

@@ -1,58 +1,57 @@
-"""Connections to RabbitMQ. This is the only place that makes a broker: each default of the library that would lose
+"""Connections to RabbitMQ. This is the only place that makes them: each default of the libraries that would lose
 a message is set here."""
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
-from uuid import UUID
 
+import aio_pika
+from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import AMQPException
-from faststream.message import StreamMessage
 from faststream.rabbit import Channel, ExchangeType, RabbitBroker, RabbitExchange
 from yarl import URL
 
-from cordboard_chassis.supervision import being_cancelled
+from cordboard_chassis.supervision import end_if_cancelled
 
 HEARTBEAT_S = 10
 OWNER_HEARTBEAT_S = 4
 """The broker gives up on a paused owner after about twice this, and hands its messages to the next one."""
 CONNECT_TIMEOUT_S = 5.0
+CLOSE_TIMEOUT_S = 3.0
 PUBLISH_TIMEOUT_S = 10.0
 MAX_IN_FLIGHT = 100
 """Publishes that wait for their confirm at once."""
 
-_log = logging.getLogger(__name__)
-_silent = logging.getLogger("faststream")
+log = logging.getLogger(__name__)
 
 
 class NotPublished(Exception):
     """The broker did not take a message: it is away, refused it, or no queue wants it."""
 
 
-def _broker(url: str, heartbeat_s: int, channel: Channel) -> RabbitBroker:
-    return RabbitBroker(
-        str(URL(url).update_query(heartbeat=str(heartbeat_s))),
-        default_channel=channel,
-        timeout=CONNECT_TIMEOUT_S,
-        reconnect_interval=1.0,
-        fail_fast=True,
-        decoder=_undecoded,
-        apply_types=False,
-        logger=_silent,
-        graceful_timeout=None,
-    )
+def _with_heartbeat(url: str, heartbeat_s: int) -> str:
+    return str(URL(url).update_query(heartbeat=str(heartbeat_s)))
 
 
-async def _undecoded(message: "StreamMessage[Any]") -> bytes:
-    # The default decoder loses bodies that are not JSON; whether a body is good is for the contracts to say.
-    return bytes(message.body)
+@asynccontextmanager
+async def consuming_connection(url: str, heartbeat_s: int = HEARTBEAT_S) -> AsyncIterator[AbstractConnection]:
+    """A connection to consume from.
 
-
-def consuming_broker(url: str, *, heartbeat_s: int = HEARTBEAT_S) -> RabbitBroker:
-    """A connection to consume from. Never publish on it: a broker that is short of memory blocks a connection that
-    publishes, and with it the acknowledgements that would free the memory."""
-    return _broker(url, heartbeat_s, Channel(prefetch_count=1))
+    Never publish on it: a broker that is short of memory blocks a connection that publishes, and with it the
+    acknowledgements that would free the memory. It does not mend itself: whoever uses it makes a new one, with all
+    its consumers, so that none can be missing.
+    """
+    connection = await aio_pika.connect(_with_heartbeat(url, heartbeat_s), timeout=CONNECT_TIMEOUT_S)
+    try:
+        yield connection
+    finally:
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await connection.close()
+        except (AMQPException, OSError, TimeoutError, RuntimeError) as error:
+            log.info("connection was not closed cleanly", extra={"error": str(error)[:200]})
 
 
 class Publisher:
@@ -65,7 +64,15 @@ class Publisher:
 
     async def connect(self) -> None:
         """Raises OSError or AMQPException when the broker is away."""
-        broker = _broker(self._url, HEARTBEAT_S, Channel(publisher_confirms=True, on_return_raises=True))
+        broker = RabbitBroker(
+            _with_heartbeat(self._url, HEARTBEAT_S),
+            default_channel=Channel(publisher_confirms=True, on_return_raises=True),
+            timeout=CONNECT_TIMEOUT_S,
+            reconnect_interval=1.0,
+            fail_fast=True,
+            apply_types=False,
+            logger=None,
+        )
         await broker.connect()
         self._broker = broker
 
@@ -73,7 +80,11 @@ class Publisher:
         """Close the connection."""
         if self._broker is not None:
             broker, self._broker = self._broker, None
-            await broker.stop()
+            try:
+                async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                    await broker.stop()
+            except (AMQPException, OSError, TimeoutError, RuntimeError) as error:
+                log.info("connection was not closed cleanly", extra={"error": str(error)[:200]})
 
     async def publish(
         self,
@@ -108,11 +119,11 @@ class Publisher:
                     headers=dict(headers),
                 )
         except asyncio.CancelledError as error:
-            if being_cancelled():
-                raise
+            end_if_cancelled()
             # A stalled connection cancels the future of the confirm.
             raise NotPublished("the connection was lost before the confirm") from error
         except (AMQPException, OSError, TimeoutError, RuntimeError) as error:
+            end_if_cancelled()
             raise NotPublished(f"{type(error).__name__}: {error}") from error
 
     def _exchange(self, name: str) -> RabbitExchange:
@@ -144,11 +155,3 @@ ATTEMPTS = "x-cordboard-attempts"
 ORIGIN = "x-cordboard-queue"
 """The queue that a parked message belongs to."""
 REASON = "x-cordboard-reason"
-
-
-def text_id(value: str | None) -> UUID | None:
-    """A message id as UUID; None when a stranger put something else there."""
-    try:
-        return UUID(value) if value else None
-    except ValueError:
-        return None

@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import AMQPException
 from cordboard_contracts import names
-from faststream.rabbit import RabbitBroker
 
 from cordboard_chassis.database import Database
 from cordboard_chassis.messaging import parking, topology
-from cordboard_chassis.messaging.broker import Publisher, consuming_broker
+from cordboard_chassis.messaging.broker import Publisher, consuming_connection
 from cordboard_chassis.messaging.consumer import consume
-from cordboard_chassis.messaging.deliveries import Intake, receive
+from cordboard_chassis.messaging.deliveries import ConsumerLost, Intake, receive, taking_into
 from cordboard_chassis.messaging.topology import Queue
-from cordboard_chassis.supervision import cancel
+from cordboard_chassis.supervision import end_if_cancelled, until_one_ends
 
 log = logging.getLogger(__name__)
 
@@ -25,10 +24,6 @@ MISSED_WATCHES = 3
 """So often in a row a queue may be found without its consumer before everything is built anew."""
 PREFETCH_FACTOR = 2
 """While one group commits, the next one arrives."""
-
-
-class ConsumerLost(Exception):
-    """A queue has no consumer any more although the connection looks fine."""
 
 
 @dataclass
@@ -55,36 +50,26 @@ class Consumers:
 
     async def run(self) -> None:
         """Connect, declare, consume; ends with an exception when anything is lost. Run supervised."""
-        broker = consuming_broker(self._url)
-        tasks: list[asyncio.Task[None]] = []
         try:
-            connection = await broker.connect()
-            await topology.declare(connection, self._service, self._queues)
-            started: list[asyncio.Event] = []
-            tasks.append(asyncio.create_task(parking.collect(broker, self._service, self._database)))
-            for queue in self._queues:
-                intake, begun = Intake(), asyncio.Event()
-                started.append(begun)
-                prefetch = queue.group_limit * PREFETCH_FACTOR
-                tasks.append(
-                    asyncio.create_task(
-                        receive(broker, queue.name, self._publisher, prefetch, begun.set, intake),
-                        name=queue.name,
-                    )
-                )
-                tasks.append(asyncio.create_task(consume(self._database, queue, intake), name=queue.name))
-            watch = asyncio.create_task(self._watch(connection, started), name="watch")
-            tasks.append(watch)
-            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in ended:
-                if not task.cancelled() and (error := task.exception()):
-                    raise error
-            raise ConsumerLost("a consumer ended")
+            async with consuming_connection(self._url) as connection:
+                await self._consume(connection)
         finally:
             self.health.consuming = False
             self.health.detail = "not connected"
-            await cancel(*tasks)
-            await close(broker)
+
+    async def _consume(self, connection: AbstractConnection) -> None:
+        await topology.declare(connection, self._service, self._queues)
+        parts = [parking.collect(connection, self._service, self._database)]
+        started = []
+        for queue in self._queues:
+            intake, begun = Intake(), asyncio.Event()
+            started.append(begun)
+            take = taking_into(intake, queue.name, self._publisher)
+            prefetch = queue.group_limit * PREFETCH_FACTOR
+            parts.append(receive(connection, queue.name, prefetch, take, begun.set))
+            parts.append(consume(self._database, queue, intake))
+        parts.append(self._watch(connection, started))
+        await until_one_ends(*parts)
 
     async def _watch(self, connection: AbstractConnection, started: Sequence[asyncio.Event]) -> None:
         # Another replica's consumer must not make this one look ready.
@@ -113,14 +98,6 @@ async def _without_consumer(connection: AbstractConnection, queues: Sequence[str
                     missing.append(name)
             return missing
     except (AMQPException, OSError, TimeoutError, RuntimeError) as error:
+        end_if_cancelled()
         log.info("the broker does not answer", extra={"error": str(error)[:200]})
         return list(queues)
-
-
-async def close(broker: RabbitBroker) -> None:
-    """Close a connection that may be broken."""
-    try:
-        async with asyncio.timeout(WATCH_S * 3):
-            await broker.stop()
-    except (AMQPException, OSError, TimeoutError, RuntimeError, ExceptionGroup) as error:
-        log.info("connection was not closed cleanly", extra={"error": str(error)[:200]})

@@ -16,6 +16,7 @@ from cordboard_chassis.messaging import inbox
 from cordboard_chassis.messaging.deliveries import Delivery, Intake
 from cordboard_chassis.messaging.topology import Queue
 from cordboard_chassis.refusals import Refused
+from cordboard_chassis.supervision import end_if_cancelled
 from cordboard_chassis.telemetry import span
 from cordboard_chassis.unit_of_work import UnitOfWork
 
@@ -58,6 +59,7 @@ async def _handle(database: Database, queue: Queue, group: Sequence[Delivery]) -
         try:
             await _in_one_transaction(database, queue, group)
         except Exception as error:  # noqa: BLE001 (whatever it is, the message is not lost)
+            end_if_cancelled()
             if database_is_away(error):
                 log.warning("waiting for the database", extra={"queue": queue.name, "error": str(error)[:200]})
                 await asyncio.sleep(DATABASE_PAUSE_S)

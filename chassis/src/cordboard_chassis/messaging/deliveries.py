@@ -3,17 +3,17 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
+from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 from aio_pika.exceptions import AMQPException
 from cordboard_contracts import Envelope, MalformedMessage, UnknownType, names, parse
-from faststream import AckPolicy
-from faststream.rabbit import Channel, RabbitBroker, RabbitMessage, RabbitQueue
 from prometheus_client import Counter
 
 from cordboard_chassis.messaging.broker import ATTEMPTS, ORIGIN, REASON, NotPublished, Publisher
 from cordboard_chassis.messaging.topology import RETRY_DELAYS_S
+from cordboard_chassis.supervision import end_if_cancelled
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,9 @@ REPUBLISH_PAUSE_S = 0.5
 class Delivery:
     """One message, of which the broker waits to hear what became of it."""
 
-    def __init__(self, queue: str, message: RabbitMessage, envelope: Envelope[Any], publisher: Publisher) -> None:
+    def __init__(
+        self, queue: str, message: AbstractIncomingMessage, envelope: Envelope[Any], publisher: Publisher
+    ) -> None:
         self.queue = queue
         self.envelope = envelope
         self._message = message
@@ -81,43 +83,62 @@ class Intake:
         return taken
 
 
+class ConsumerLost(Exception):
+    """A queue has no consumer any more."""
+
+
 async def receive(
-    broker: RabbitBroker,
+    connection: AbstractConnection,
     queue: str,
-    publisher: Publisher,
     prefetch: int,
-    ready: Callable[[], None],
-    into: Intake,
+    on_message: Callable[[AbstractIncomingMessage], Coroutine[Any, Any, None]],
+    ready: Callable[[], None] = lambda: None,
 ) -> None:
-    """Take messages from a queue into ``into`` for as long as the connection lasts; malformed ones are parked."""
-    subscriber = broker.subscriber(
-        RabbitQueue(queue, declare=False),
-        channel=Channel(prefetch_count=prefetch),
-        ack_policy=AckPolicy.MANUAL,
-        persistent=False,
-    )
-    await subscriber.start()
+    """Hand each message of a queue to ``on_message``, each in a task of its own, ``prefetch`` at most at once.
+
+    Raises:
+        ConsumerLost: its channel is closed.
+    """
+    channel = await connection.channel(publisher_confirms=False)
+    closed = asyncio.Event()
+    channel.close_callbacks.add(lambda *_: closed.set())
+    await channel.set_qos(prefetch_count=prefetch)
+    declared = await channel.get_queue(queue, ensure=False)
+    await declared.consume(on_message)
     ready()
-    async for message in subscriber:
-        message_type = message.raw_message.type or message.raw_message.routing_key or ""
+    end_if_cancelled()
+    await closed.wait()
+    raise ConsumerLost(f"the channel of {queue} is closed")
+
+
+def taking_into(
+    intake: Intake, queue: str, publisher: Publisher
+) -> Callable[[AbstractIncomingMessage], Coroutine[Any, Any, None]]:
+    """Puts well-formed messages into ``intake`` and parks the others."""
+
+    async def take(message: AbstractIncomingMessage) -> None:
+        message_type = message.type or message.routing_key or ""
         try:
             envelope = parse(message_type, message.body)
         except (UnknownType, MalformedMessage) as error:
             RECEIVED.labels(queue, "malformed").inc()
             await _park(publisher, queue, message, str(error))
-            continue
+            return
         RECEIVED.labels(queue, message_type).inc()
-        into.put_nowait(Delivery(queue, message, envelope, publisher))
+        intake.put_nowait(Delivery(queue, message, envelope, publisher))
+
+    return take
 
 
-async def _settle(message: RabbitMessage) -> None:
+async def _settle(message: AbstractIncomingMessage) -> None:
     try:
         await message.ack()
     except (AMQPException, OSError, RuntimeError) as error:
+        end_if_cancelled()
         log.info("acknowledgement lost, the message will come again", extra={"error": str(error)[:200]})
 
 
-async def _set_back(publisher: Publisher, queue: str, message: RabbitMessage, error: BaseException) -> None:
+async def _set_back(publisher: Publisher, queue: str, message: AbstractIncomingMessage, error: BaseException) -> None:
     attempts = _attempts(message)
     if attempts >= len(RETRY_DELAYS_S):
         await _park(publisher, queue, message, f"{type(error).__name__}: {error}")
@@ -128,7 +149,7 @@ async def _set_back(publisher: Publisher, queue: str, message: RabbitMessage, er
     await _republish(publisher, message, names.retry_queue(consumer, RETRY_DELAYS_S[attempts]), queue, headers)
 
 
-async def _park(publisher: Publisher, queue: str, message: RabbitMessage, reason: str) -> None:
+async def _park(publisher: Publisher, queue: str, message: AbstractIncomingMessage, reason: str) -> None:
     PARKED.labels(queue).inc()
     log.warning(
         "message parked",
@@ -143,18 +164,17 @@ async def _park(publisher: Publisher, queue: str, message: RabbitMessage, reason
 
 
 async def _republish(
-    publisher: Publisher, message: RabbitMessage, exchange: str, routing_key: str, headers: dict[str, Any]
+    publisher: Publisher, message: AbstractIncomingMessage, exchange: str, routing_key: str, headers: dict[str, Any]
 ) -> None:
     """Publish a copy, then acknowledge: a crash in between makes two of it, which the inbox notices."""
-    raw = message.raw_message
     while True:
         try:
             await publisher.publish(
-                raw.body,
+                message.body,
                 exchange=exchange,
                 routing_key=routing_key,
-                message_id=raw.message_id or "",
-                message_type=raw.type or raw.routing_key or "",
+                message_id=message.message_id or "",
+                message_type=message.type or message.routing_key or "",
                 headers=headers,
                 mandatory=True,
             )
@@ -165,12 +185,12 @@ async def _republish(
     await _settle(message)
 
 
-def _attempts(message: RabbitMessage) -> int:
+def _attempts(message: AbstractIncomingMessage) -> int:
     value = message.headers.get(ATTEMPTS, 0)
     return value if isinstance(value, int) else 0
 
 
-def _kept_headers(message: RabbitMessage) -> dict[str, Any]:
+def _kept_headers(message: AbstractIncomingMessage) -> dict[str, Any]:
     return {
         name: value
         for name, value in message.headers.items()

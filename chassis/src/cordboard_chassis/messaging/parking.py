@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from aio_pika.exceptions import AMQPException
+from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 from cordboard_contracts import names
-from faststream import AckPolicy
-from faststream.rabbit import Channel, RabbitBroker, RabbitMessage, RabbitQueue
 from sqlalchemy import text
 
 from cordboard_chassis.database import Database
 from cordboard_chassis.messaging.broker import ATTEMPTS, ORIGIN, REASON, Publisher
+from cordboard_chassis.messaging.deliveries import receive
+
+PREFETCH = 20
 
 _STORE = text(
     """
@@ -71,26 +72,29 @@ class Parked:
         return view
 
 
-async def collect(broker: RabbitBroker, consumer: str, database: Database) -> None:
-    """Move what arrives in the parked queue into the table, for as long as the connection lasts."""
-    subscriber = broker.subscriber(
-        RabbitQueue(names.parked_queue(consumer), declare=False),
-        channel=Channel(prefetch_count=20),
-        ack_policy=AckPolicy.MANUAL,
-        persistent=False,
-    )
-    await subscriber.start()
-    async for message in subscriber:
-        async with database.transaction() as uow:
-            await uow.execute(_STORE, _row(message))
-        try:
-            await message.ack()
-        except (AMQPException, OSError, RuntimeError):
-            return  # it comes again and is stored once
+async def collect(connection: AbstractConnection, consumer: str, database: Database) -> None:
+    """Move what arrives in the parked queue into the table, for as long as the connection lasts.
+
+    Messages that name no owner pass by here, too: a type is bound to the owners of a kind, but not every message of
+    it concerns one (an assignment of a lead has no PBX). They end here.
+    """
+
+    async def store(message: AbstractIncomingMessage) -> None:
+        if not _concerns_nobody(message):
+            async with database.transaction() as uow:
+                await uow.execute(_STORE, _row(message))
+        await message.ack()
+
+    # A message that cannot be stored now stays with the broker; it comes again on the next connection.
+    await receive(connection, names.parked_queue(consumer), PREFETCH, store)
 
 
-def _row(message: RabbitMessage) -> dict[str, Any]:
-    raw = message.raw_message
+def _concerns_nobody(message: AbstractIncomingMessage) -> bool:
+    set_aside = ORIGIN in message.headers or "x-death" in message.headers
+    return not set_aside and message.headers.get("workspace") is None and message.headers.get("pbx") is None
+
+
+def _row(message: AbstractIncomingMessage) -> dict[str, Any]:
     queue, reason = message.headers.get(ORIGIN), message.headers.get(REASON)
     if queue is None:
         # Not set aside by us: the broker gave up on it (a process died with it in hand again and again), or it
@@ -100,12 +104,12 @@ def _row(message: RabbitMessage) -> dict[str, Any]:
         reason = f"given up by the broker: {deaths[0].get('reason')}" if deaths else "no owner is declared"
     return {
         "queue": str(queue or ""),
-        "message_id": raw.message_id or hashlib.sha256(raw.body).hexdigest(),
-        "type": str(raw.type or raw.routing_key or ""),
+        "message_id": message.message_id or hashlib.sha256(message.body).hexdigest(),
+        "type": str(message.type or message.routing_key or ""),
         "reason": str(reason),
         "attempts": message.headers.get(ATTEMPTS, 0),
         "headers": json.dumps({name: value for name, value in message.headers.items() if isinstance(value, str | int)}),
-        "body": raw.body,
+        "body": message.body,
     }
 
 

@@ -1,6 +1,7 @@
 """The test's own end of the bus."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, TypeVar
@@ -8,7 +9,7 @@ from uuid import UUID
 
 from aio_pika import ExchangeType, connect
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
-from cordboard_contracts import COMMANDS, CommandData, Envelope, EventData, names, parse
+from cordboard_contracts import COMMANDS, CommandData, Envelope, EventData, MalformedMessage, UnknownType, names, parse
 
 from cordboard_chassis.messaging.broker import Publisher, message_headers
 from cordboard_chassis.messaging.topology import exchange_of, services
@@ -50,7 +51,8 @@ class TestBus:
             await self._connection.close()
 
     async def _hear(self, message: AbstractIncomingMessage) -> None:
-        self.heard.append(parse(message.type or message.routing_key or "", message.body))
+        with contextlib.suppress(MalformedMessage, UnknownType):
+            self.heard.append(parse(message.type or message.routing_key or "", message.body))
         self._changed.set()
 
     async def publish(
