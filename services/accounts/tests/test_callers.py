@@ -10,7 +10,6 @@ from accounts.usecases.record_interaction import record_interaction
 from cordboard_chassis.database import Database
 from cordboard_chassis.testing.deployment import Deployed
 from sqlalchemy import event, text
-from sqlalchemy.dialects import postgresql
 
 NUMBER = "+8613800138000"
 
@@ -66,7 +65,7 @@ async def test_a_look_up_is_one_index_hit(api: Deployed) -> None:
     for scope in ("/", "/cn/branch-7"):
         for called_at in ("/", "/cn/branch-7"):
             compiled = callers_statement("+86139000000057", scope, called_at).compile(
-                dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True}
+                dialect=api.database.engine.dialect, compile_kwargs={"literal_binds": True}
             )
             async with api.database.transaction(scope) as uow:
                 found = await uow.connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {compiled}")

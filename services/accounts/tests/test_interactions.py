@@ -86,7 +86,12 @@ async def test_any_order_with_duplicates_ends_in_the_same_row(
 async def test_agents_are_those_who_spoke_with_the_customer(make_call: Callable[..., Any]) -> None:
     call: Call = make_call(NUMBER, answered_by=["a1001"], cleared=True)
     at = call.offered_at
-    common = {"connection_id": new_id(), "device_id": "1", "state": ConnectionState.CLEARED, "initiated_at": at}
+    common: dict[str, Any] = {
+        "connection_id": new_id(),
+        "device_id": "1",
+        "state": ConnectionState.CLEARED,
+        "initiated_at": at,
+    }
     others = (
         AgentConnection(agent_id="rang-only", **common),
         AgentConnection(agent_id="adviser", answered_at=at, consultation=True, **common),
@@ -154,7 +159,7 @@ async def test_lists_are_filtered_and_paged(api: Deployed, make_call: Callable[.
             call = make_call(NUMBER if minute < 3 else None, answered_by=agents, cleared=True, at=at)
             await record_interaction(uow, interaction_of(call, 1))
     client = api.client("agent", "/cn/east/shanghai")
-    query = {"started_from": "2026-11-02T12:01:00Z", "limit": 3}
+    query: dict[str, Any] = {"started_from": "2026-11-02T12:01:00Z", "limit": 3}
     page = (await client.get("/v1/interactions", params=query)).json()
     following = (await client.get("/v1/interactions", params={**query, "cursor": page["next_cursor"]})).json()
     minutes = [item["started_at"][14:16] for item in page["items"] + following["items"]]

@@ -10,6 +10,7 @@ from accounts.settings import AccountsSettings
 from accounts.usecases.record_interaction import record_interaction
 from cordboard_chassis.testing.bus import TestBus
 from cordboard_chassis.testing.deployment import Deployed, Deployment, eventually, rows
+from cordboard_contracts import Envelope
 from cordboard_contracts.accounts import (
     CustomerKind,
     CustomerRegistered,
@@ -24,6 +25,11 @@ NUMBER = "+8613800138000"
 def command(source_ref: str = "lead:1", **fields: Any) -> RegisterCustomer:
     given = {"kind": CustomerKind.PERSON, "name": "陈静", "org_path": "/cn/east", "phones": (NUMBER,), **fields}
     return RegisterCustomer(source_ref=source_ref, **given)
+
+
+def answers(source_ref: str) -> Callable[[Envelope[Any]], bool]:
+    """Whether an event answers the command of this source."""
+    return lambda envelope: envelope.data.customer.source_ref == source_ref
 
 
 async def test_a_lead_becomes_one_customer(accounts: Deployed, bus: TestBus, make_call: Callable[..., Any]) -> None:
@@ -56,19 +62,17 @@ async def test_a_known_number_on_the_same_line_of_the_organisation_is_that_custo
     client = accounts.client("agent", "/cn")
     west = await make_customer(client, name="west", org_path="/cn/west", phones=[NUMBER])
     await bus.publish(command("lead:1"), subject="1", orgpath="/cn/east")
-    first = await bus.expect(CustomerRegistered, lambda envelope: envelope.data.customer.source_ref == "lead:1")
+    first = await bus.expect(CustomerRegistered, answers("lead:1"))
     assert str(first.data.customer.customer_id) != west["customer_id"], "another branch's customer is not ours"
     for number, path in enumerate(("/cn/east", "/cn/east/shanghai", "/cn"), 2):
         await bus.publish(command(f"lead:{number}", name="other", org_path=path), subject=str(number), orgpath=path)
-        told = await bus.expect(
-            CustomerRegistered, lambda envelope, n=number: envelope.data.customer.source_ref == f"lead:{n}"
-        )
+        told = await bus.expect(CustomerRegistered, answers(f"lead:{number}"))
         known = {str(first.data.customer.customer_id)} | ({west["customer_id"]} if path == "/cn" else set())
         assert str(told.data.customer.customer_id) in known
         assert told.sequence == 1, "the customer itself did not change"
     contact = command("lead:9", phones=(), contacts=(NewContact(name="x", phones=(NUMBER,)),))
     await bus.publish(contact, subject="9", orgpath="/cn/east")
-    told = await bus.expect(CustomerRegistered, lambda envelope: envelope.data.customer.source_ref == "lead:9")
+    told = await bus.expect(CustomerRegistered, answers("lead:9"))
     assert told.data.customer.customer_id == first.data.customer.customer_id
     assert len(await rows(accounts.database, "SELECT * FROM customers")) == 2
 
