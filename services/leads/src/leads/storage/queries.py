@@ -48,11 +48,8 @@ async def insert_leads(uow: UnitOfWork, new: Sequence[Lead]) -> set[UUID]:
     The others are not, because there is an open lead about the same person in the same part of the organisation
     (perhaps one earlier in ``new``), or because what they are made from was made into a lead before.
     """
-    stored: set[UUID] = set()
-    for batch in _batches(new):
-        rows = json.dumps([_lead_row(lead) | {"updated_at": uow.now} for lead in batch], default=str)
-        stored |= {row.lead_id for row in await uow.all(_INSERT_LEADS, {"rows": rows})}
-    return stored
+    rows = json.dumps([_lead_row(lead) | {"updated_at": uow.now} for lead in new], default=str)
+    return {row.lead_id for row in await uow.all(_INSERT_LEADS, {"rows": rows})}
 
 
 async def update_lead(uow: UnitOfWork, lead: Lead) -> None:
@@ -169,10 +166,9 @@ class AuditEntry:
 
 async def insert_audit(uow: UnitOfWork, entries: Iterable[AuditEntry]) -> None:
     """Write them, with the time and what caused them."""
-    cause = uow.cause.id if uow.cause else None
-    for batch in _batches(list(entries)):
-        rows = json.dumps([vars(entry) | {"at": uow.now, "cause": cause} for entry in batch], default=str)
-        await uow.execute(_INSERT_AUDIT, {"rows": rows})
+    about = {"at": uow.now, "cause": uow.cause.id if uow.cause else None}
+    rows = json.dumps([vars(entry) | about for entry in entries], default=str)
+    await uow.execute(_INSERT_AUDIT, {"rows": rows})
 
 
 async def list_audit(uow: UnitOfWork, lead_id: UUID, after: int | None, limit: int) -> Sequence[Row[Any]]:

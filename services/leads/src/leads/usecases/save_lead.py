@@ -13,16 +13,22 @@ from leads.domain.leads import Lead
 from leads.storage import queries
 from leads.storage.queries import AuditEntry
 
+BATCH = 200
+"""Leads in one statement: between two of them the process serves others."""
+
 
 async def save_new_leads(
     uow: UnitOfWork, new: Sequence[Lead], actor: str, event: type[contract.LeadEvent] = contract.LeadSubmitted
 ) -> set[UUID]:
     """Store leads that are new and tell of them; returns the ids of those that are, see `queries.insert_leads`."""
-    stored_ids = await queries.insert_leads(uow, new)
-    stored = [lead for lead in new if lead.lead_id in stored_ids]
-    await queries.insert_audit(uow, [_entry(None, lead, "submitted", actor) for lead in stored])
-    for lead in stored:
-        _announce(uow, lead, event)
+    stored_ids: set[UUID] = set()
+    for start in range(0, len(new), BATCH):
+        batch = new[start : start + BATCH]
+        stored_ids |= await queries.insert_leads(uow, batch)
+        stored = [lead for lead in batch if lead.lead_id in stored_ids]
+        await queries.insert_audit(uow, [_entry(None, lead, "submitted", actor) for lead in stored])
+        for lead in stored:
+            _announce(uow, lead, event)
     return stored_ids
 
 
