@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import json
+import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import pytest
 import pytest_asyncio
 from telephony_gateway.virtual_pbx.control import ControlClient
 from telephony_gateway.virtual_pbx.server import PbxSettings, VirtualPbx
@@ -71,7 +73,8 @@ class RunningPbx:
     clients: list[PlainClient] = field(default_factory=list)
     inside: VirtualPbx | None = None
     """The PBX itself, if it runs in this process."""
-    process: asyncio.subprocess.Process | None = None
+    process: subprocess.Popen[bytes] | None = None
+    """The process, if it has one of its own."""
 
     async def connect(self) -> PlainClient:
         """A client that has read the greeting and is not logged in."""
@@ -132,33 +135,61 @@ async def pbx(start_pbx: StartPbx) -> RunningPbx:
     return await start_pbx()
 
 
-@pytest_asyncio.fixture
-async def start_process() -> AsyncIterator[Callable[..., Awaitable[RunningPbx]]]:
-    """Starts PBXs as processes of their own; arguments are those of the command line."""
-    started: list[RunningPbx] = []
+class PbxProcess:
+    """A PBX that is a process of its own."""
 
-    async def start(*arguments: str) -> RunningPbx:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-c",
-            "from telephony_gateway.virtual_pbx.command import command; command()",
-            *("--port", "0", "--control-port", "0"),
-            *arguments,
-            stdout=asyncio.subprocess.PIPE,
+    def __init__(self, *arguments: str) -> None:
+        self.popen = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                "from telephony_gateway.virtual_pbx.command import command; command()",
+                *("--port", "0", "--control-port", "0", "--heartbeat-s", "0.2"),
+                *arguments,
+            ],
+            stdout=subprocess.PIPE,
         )
-        assert process.stdout is not None
-        async with asyncio.timeout(20):
-            ports = json.loads(await process.stdout.readline())
-        control = await ControlClient.connect("127.0.0.1", ports["control_port"])
-        running = RunningPbx(ports["port"], ports["control_port"], control, process=process)
-        started.append(running)
+        assert self.popen.stdout is not None
+        ports = json.loads(self.popen.stdout.readline())
+        self.port, self.control_port = ports["port"], ports["control_port"]
+
+    async def open(self) -> RunningPbx:
+        """A client for its control link, and its trunk in place."""
+        control = await ControlClient.connect("127.0.0.1", self.control_port)
+        running = RunningPbx(self.port, self.control_port, control, process=self.popen)
         await _furnish(running)
         return running
 
-    yield start
-    for running in started:
-        await _close(running)
-        assert running.process is not None
-        if running.process.returncode is None:
-            running.process.kill()
-        await running.process.wait()
+    def stop(self) -> None:
+        """Whatever state it is in."""
+        self.popen.kill()
+        self.popen.wait()
+        assert self.popen.stdout is not None
+        self.popen.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def shared_process() -> Iterator[PbxProcess]:
+    """One process for the tests of a module, which begin by crashing it."""
+    process = PbxProcess()
+    yield process
+    process.stop()
+
+
+@pytest_asyncio.fixture
+async def process(shared_process: PbxProcess) -> AsyncIterator[RunningPbx]:
+    """A difficult PBX in a process of its own, without calls, clients or memory of those before."""
+    running = await shared_process.open()
+    await running.control.crash(down_s=0.0)
+    yield running
+    await _close(running)
+
+
+@pytest_asyncio.fixture
+async def mortal_process() -> AsyncIterator[RunningPbx]:
+    """A PBX process that the test may end."""
+    process = PbxProcess()
+    running = await process.open()
+    yield running
+    await _close(running)
+    process.stop()
