@@ -77,7 +77,7 @@ DEVICES = st.sampled_from([None, "1001", "1002", "PJSIP/1003"])
 
 
 def events(legs: st.SearchStrategy[str]) -> st.SearchStrategy[CallEvent]:
-    plain = [LegAlerting, LegAnswered, LegHeld, LegRetrieved, LegCleared, CallTransferred, CallConferenced]
+    plain = [LegAlerting, LegAnswered, LegHeld, LegRetrieved, CallConferenced]
     return st.one_of(
         *(st.builds(kind, at=TIMES, call=st.just("c1"), leg=legs, device=DEVICES) for kind in plain),
         st.builds(LegInitiated, at=TIMES, call=st.just("c1"), leg=legs, device=DEVICES, consults=st.none() | LEGS),
@@ -90,6 +90,8 @@ def events(legs: st.SearchStrategy[str]) -> st.SearchStrategy[CallEvent]:
             reason=st.sampled_from(FailureReason),
             cause=st.text(),
         ),
+        st.builds(CallTransferred, at=TIMES, call=st.just("c1"), leg=legs, device=DEVICES, from_leg=st.none() | legs),
+        st.builds(LegCleared, at=TIMES, call=st.just("c1"), leg=legs, device=DEVICES, transferring=st.booleans()),
         st.builds(DigitPressed, at=TIMES, call=st.just("c1"), digit=st.text(max_size=2), leg=st.none() | legs),
         st.builds(
             AttributesSet,
@@ -440,6 +442,19 @@ def test_a_blind_transfer_is_told_when_the_new_agent_has_the_customer() -> None:
     answered = played(ringing, LegAnswered(at=at(14), call="c1", leg=new))
     assert kinds(ringing, answered) == ["transferred"]
     assert answered.talk == (Span(at(5), at(10.1)), Span(at(14)))
+
+
+def test_an_agent_who_left_before_the_transfer_was_told_is_there_until_then() -> None:
+    call, leg = talking()
+    new = "pbx-leg-9"
+    leaving = played(call, LegCleared(at=at(10), call="c1", leg=leg, transferring=True))
+    assert kinds(call, leaving) == []
+    moved = played(leaving, CallTransferred(at=at(10), call="c1", leg=new, device="1002", from_leg=leg))
+    assert kinds(leaving, moved) == ["connection-cleared"]
+    assert moved.state is CallState.ALERTING
+    assert moved.connections[0].ended_at == at(10)
+    over = played(leaving, CallCleared(at=at(12), call="c1", by=Party.CUSTOMER))
+    assert over.talk == (Span(at(5), at(10)),)
 
 
 def test_an_attended_transfer_gives_the_customer_away_without_a_gap() -> None:

@@ -76,6 +76,10 @@ class Connection:
     moved_at: datetime | None = None
     """When the customer was given to this leg by a transfer, or this leg joined a conference."""
     moved_by: Joining | None = None
+    moved_from: str | None = None
+    """The leg that gave the customer to this one."""
+    leaving_at: datetime | None = None
+    """When the agent left by a transfer of which the PBX has not told yet."""
     failure: FailureReason | None = None
     ended_at: datetime | None = None
     hold_marks: tuple[HoldMark, ...] = ()

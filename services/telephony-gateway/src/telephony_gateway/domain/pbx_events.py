@@ -172,13 +172,17 @@ class LegCleared(LegEvent):
     """A leg that had been answered is over. Whether the call goes on is another event's business."""
 
     cause: str = ""
+    transferring: bool = False
+    """The agent gave the customer away, and the PBX may tell of the `CallTransferred` only after this. Until then
+    the leg counts as there, so that nobody takes the customer for one who waits."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CallTransferred(LegEvent):
     """The customer is given to ``leg``, which rings (blind) or talks (attended) already.
 
-    `LegCleared` of ``from_leg`` comes after it: in between the customer belongs to both, never to nobody.
+    `LegCleared` of ``from_leg`` comes after it, or is marked ``transferring``: in between the customer belongs to
+    both, never to nobody.
     """
 
     from_leg: str | None = None

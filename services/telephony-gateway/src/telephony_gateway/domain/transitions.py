@@ -159,7 +159,16 @@ def _apply_to_leg(call: Call, event: LegEvent) -> Applied:  # noqa: PLR0911 (eac
         return _taken_down(with_connection(call, given_up), event.leg, event.at), Outcome.APPLIED
     if isinstance(event, LegHeld | LegRetrieved) and len(connection.hold_marks) >= MAX_HOLD_MARKS:
         return call, Outcome.OVER_LIMIT
-    return with_connection(call, _changed_leg(connection, event)), Outcome.APPLIED
+    return _released(with_connection(call, _changed_leg(connection, event))), Outcome.APPLIED
+
+
+def _released(call: Call) -> Call:
+    """Agents who left by a transfer are gone once the customer is known to be somebody else's."""
+    given_by = {c.moved_from for c in call.connections if c.moved_from is not None}
+    for connection in call.live():
+        if connection.leaving_at is not None and connection.leg in given_by:
+            call = with_connection(call, failed_leg(connection, FailureReason.CANCELLED, connection.leaving_at))
+    return call
 
 
 def _changed_leg(connection: Connection, event: LegEvent) -> Connection:  # noqa: PLR0911 (one per kind of event)
@@ -174,6 +183,8 @@ def _changed_leg(connection: Connection, event: LegEvent) -> Connection:  # noqa
             return replace(connection, answered_at=earliest(connection.answered_at, at))
         case LegFailed():
             return failed_leg(connection, event.reason, at)
+        case LegCleared(transferring=True):
+            return replace(connection, leaving_at=earliest(connection.leaving_at, at))
         case LegCleared():
             return failed_leg(connection, FailureReason.CANCELLED, at)
         case LegHeld():
@@ -181,7 +192,8 @@ def _changed_leg(connection: Connection, event: LegEvent) -> Connection:  # noqa
         case LegRetrieved():
             return _marked(connection, HoldMark(at, retrieved=True))
         case CallTransferred():
-            return _moved(connection, at, Joining.TRANSFER)
+            moved_from = connection.moved_from or event.from_leg
+            return replace(_moved(connection, at, Joining.TRANSFER), moved_from=moved_from)
         case CallConferenced():
             return _moved(connection, at, Joining.CONFERENCE)
         case _:
@@ -229,7 +241,7 @@ def cleared(call: Call, at: datetime, by: Party, cause: str) -> Call:
 def failed_leg(connection: Connection, reason: FailureReason, at: datetime) -> Connection:
     """The leg, over: failed, unless it had been picked up."""
     if connection.answered_at is not None:
-        return replace(connection, ended_at=at)
+        return replace(connection, ended_at=earliest(connection.leaving_at, at))
     return replace(connection, failure=reason, ended_at=at)
 
 
