@@ -440,7 +440,8 @@ def _to_event(event: messages.Event) -> PbxEvent | None:  # noqa: PLR0911, PLR09
         case messages.LegRetrieved(call=call, leg=leg, device=device):
             return LegRetrieved(at=at, call=call, leg=leg, device=device)
         case messages.LegEnded(call=call, leg=leg, device=device, cause=cause):
-            return LegCleared(at=at, call=call, leg=leg, device=device, cause=cause)
+            transferring = cause == "transferred"
+            return LegCleared(at=at, call=call, leg=leg, device=device, cause=cause, transferring=transferring)
         case messages.Transferred(call=call, leg=leg, device=device, from_leg=from_leg):
             return CallTransferred(at=at, call=call, leg=leg, device=device, from_leg=from_leg)
         case messages.Conferenced(call=call, leg=leg, device=device):
