@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from dev.contracts.schemas import Schema
 FILL_IN = "01-fill-in.json"
 """A skeleton has this name until somebody has written a real example of it."""
 
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$")
 _PLACEHOLDERS = {
     "uuid": "01993b5c-0000-7000-8000-000000000001",
     "date-time": "2026-11-25T01:02:03Z",
@@ -62,7 +64,14 @@ def _lost(before: Any, after: Any, field: str) -> str | None:
     if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
         pairs = zip(before, after, strict=True)
         return next((lost for index, pair in enumerate(pairs) if (lost := _lost(*pair, f"{field}[{index}]"))), None)
-    return None if before == after else field or "the whole"
+    return None if before == after or _same_moment(before, after) else field or "the whole"
+
+
+def _same_moment(before: Any, after: Any) -> bool:
+    """Whether both are the same time, however many digits its seconds have."""
+    if not (isinstance(before, str) and isinstance(after, str) and _TIME.match(before) and _TIME.match(after)):
+        return False
+    return datetime.fromisoformat(before) == datetime.fromisoformat(after)
 
 
 def skeleton(schema: Schema) -> str:
