@@ -1,0 +1,1 @@
+"""``script/demo``: the whole system under traffic, and a report of what became of it."""
