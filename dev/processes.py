@@ -8,7 +8,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -196,26 +196,3 @@ class Processes:
                     running.started_at, running.restart_at = now, None
                     restarted.append(name)
         return restarted
-
-
-def run_together(commands: Mapping[str, tuple[Sequence[str], Mapping[str, str]]], logs: Path) -> None:
-    """Run Python programs at once and wait for them: name -> (arguments, environment).
-
-    Raises:
-        StartFailed: one of them failed.
-    """
-    children = {}
-    for name, (arguments, environment) in commands.items():
-        with (logs / f"{name}.log").open("wb") as log:
-            children[name] = subprocess.Popen(
-                [sys.executable, *arguments],
-                env={**python_environment(), **environment},
-                cwd=logs,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-    codes = {name: child.wait() for name, child in children.items()}
-    for name, code in codes.items():
-        if code:
-            raise StartFailed(f"{name} failed with {code}{last_lines(logs / f'{name}.log')}")

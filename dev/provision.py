@@ -14,6 +14,7 @@ class Database:
     """A service's database. Its application does not own the tables, so that row-level security holds for it."""
 
     app_url: str
+    app_role: str
     owner_url: str
     """For migrations."""
 
@@ -38,7 +39,7 @@ def make_database(admin_url: str, name: str, password: str, *, fresh: bool) -> D
             _run(connection, "CREATE DATABASE {} OWNER {}", name, owner)
         _run(connection, "REVOKE ALL ON DATABASE {} FROM PUBLIC", name)
         _run(connection, "GRANT CONNECT ON DATABASE {} TO {}", name, app)
-    return Database(_as(admin_url, app, password, name), _as(admin_url, owner, password, name))
+    return Database(_as(admin_url, app, password, name), app, _as(admin_url, owner, password, name))
 
 
 def _run(connection: "psycopg.Connection[tuple[object, ...]]", statement: str, *names: str) -> None:
@@ -49,7 +50,7 @@ def _as(url: str, user: str, password: str, database: str) -> str:
     parts = urllib.parse.urlsplit(url)
     place = parts.netloc.rpartition("@")[2]
     credentials = f"{user}:{urllib.parse.quote(password, safe='')}"
-    return parts._replace(netloc=f"{credentials}@{place}", path=f"/{database}").geturl()
+    return parts._replace(scheme="postgresql+psycopg", netloc=f"{credentials}@{place}", path=f"/{database}").geturl()
 
 
 def make_vhost(amqp_url: str, management_url: str, name: str, *, fresh: bool) -> str:

@@ -1,0 +1,73 @@
+"""The compose file and the image run the same system as the launcher."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dev.constraints import constraints
+from dev.places import ROOT
+from dev.system import SERVICES
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    """The compose file."""
+    return dict(yaml.safe_load((ROOT / "docker-compose.yml").read_text()))
+
+
+def test_every_service_has_a_container_per_role(compose: dict[str, Any]) -> None:
+    for service in SERVICES:
+        for role in ("migrate", "api", "worker"):
+            container = compose["services"][f"{service.name}-{role}"]
+            assert container["command"] == ["python", "-m", service.package, role]
+            assert f"/cordboard_{service.name}" in container["environment"]["CORDBOARD_DATABASE_URL"]
+    assert compose["services"]["databases"]["environment"]["SERVICES"].split() == [name.name for name in SERVICES]
+
+
+def test_ports_are_published_on_loopback_only(compose: dict[str, Any]) -> None:
+    published = [port for service in compose["services"].values() for port in service.get("ports", ())]
+    assert published
+    assert all(port.startswith("127.0.0.1:") for port in published)
+
+
+def test_whoever_is_waited_for_has_a_health_check(compose: dict[str, Any]) -> None:
+    for service in compose["services"].values():
+        for name, need in service.get("depends_on", {}).items():
+            if need["condition"] == "service_healthy":
+                assert "start_period" in compose["services"][name]["healthcheck"]
+
+
+@pytest.mark.parametrize("name", ["docker-compose.yml", "deploy/Dockerfile"])
+def test_nothing_has_to_be_fetched_to_read_the_files_and_no_secret_is_in_them(name: str) -> None:
+    text = (ROOT / name).read_text()
+    assert not re.search(r"^#\s*syntax\s*=", text, re.MULTILINE)
+    assert not re.search(r"(?i)(password|passwd|secret|token)\w*[ \t]*[=:][ \t]*['\"]?(?!\$\{)[A-Za-z0-9]", text)
+
+
+def test_constraints_for_pip_are_the_locked_versions(tmp_path: Path) -> None:
+    lock = tmp_path / "uv.lock"
+    lock.write_text(
+        """
+        [[package]]
+        name = "once"
+        version = "1.2"
+        source = { registry = "https://example.org/simple" }
+        [[package]]
+        name = "twice"
+        version = "1"
+        source = { registry = "https://example.org/simple" }
+        [[package]]
+        name = "twice"
+        version = "2"
+        source = { registry = "https://example.org/simple" }
+        [[package]]
+        name = "ours"
+        version = "0.1.0"
+        source = { editable = "ours" }
+        """
+    )
+    assert constraints(lock) == ["once==1.2"]
+    assert len(constraints(ROOT / "uv.lock")) > 50
