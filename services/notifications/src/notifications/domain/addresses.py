@@ -37,10 +37,10 @@ _NOT_PUBLIC_6 = tuple(
     )
 )
 _NAT64 = IPv6Network("64:ff9b::/96")
-_URL_CHARACTERS = re.compile(r"^[\x21-\x5b\x5d-\x7e]+$")
-_LABEL = re.compile(r"^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$", re.IGNORECASE)
-_NUMBER = re.compile(r"^(0x[0-9a-f]*|[0-9]+)$", re.IGNORECASE)
-_OCTET = re.compile(r"^(0|[1-9][0-9]{0,2})$")
+_URL_CHARACTERS = re.compile(r"[\x21-\x5b\x5d-\x7e]+")
+_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.IGNORECASE)
+_NUMBER = re.compile(r"(0x[0-9a-f]*|[0-9]+)", re.IGNORECASE)
+_OCTET = re.compile(r"(0|[1-9][0-9]{0,2})")
 _LOCAL_DOMAINS = ("localhost", "local", "internal", "lan", "home", "corp", "arpa", "onion", "test", "invalid")
 
 
@@ -82,7 +82,7 @@ def check_url(url: str, *, allow_private: bool) -> None:
     """
     if len(url) > MAX_URL_LENGTH:
         raise BadUrl(f"is longer than {MAX_URL_LENGTH} characters")
-    if not _URL_CHARACTERS.match(url):
+    if not _URL_CHARACTERS.fullmatch(url):
         raise BadUrl("must be written in ASCII, without spaces and backslashes; encode the rest")
     try:
         parts = urlsplit(url)
@@ -105,13 +105,13 @@ def _check_host(host: str, *, allow_private: bool) -> None:
         _check_literal(host, allow_private=allow_private)
         return
     labels = host.removesuffix(".").split(".")
-    if _NUMBER.match(labels[-1]):
+    if _NUMBER.fullmatch(labels[-1]):
         # 2130706433, 0x7f.1 and 017700000001 are 127.0.0.1 to many a library.
-        if len(labels) != 4 or not all(_OCTET.match(label) for label in labels):
+        if len(labels) != 4 or not all(_OCTET.fullmatch(label) for label in labels):
             raise BadUrl("write an IPv4 address as four decimal numbers")
         _check_literal(".".join(labels), allow_private=allow_private)
         return
-    if len(host) > 253 or not all(_LABEL.match(label) for label in labels):
+    if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
         raise BadUrl("the host is not a domain name")
     if not allow_private and (len(labels) == 1 or labels[-1].lower() in _LOCAL_DOMAINS):
         raise BadUrl("the host is not a public domain name")

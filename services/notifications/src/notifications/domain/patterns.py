@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 SEGMENTS = 4
 MAX_LENGTH = 200
-_SEGMENT = re.compile(r"^(\*|[a-z][a-z0-9]*(-[a-z0-9]+)*)$")
+_SEGMENT = re.compile(r"(\*|[a-z][a-z0-9]*(-[a-z0-9]+)*)")
 
 
 class BadPattern(ValueError):
@@ -24,7 +24,7 @@ def check(pattern: str) -> None:
     if len(pattern) > MAX_LENGTH:
         raise BadPattern(f"is longer than {MAX_LENGTH} characters")
     segments = pattern.split(".")
-    if not all(_SEGMENT.match(segment) for segment in segments):
+    if not all(_SEGMENT.fullmatch(segment) for segment in segments):
         raise BadPattern("must be an event type, or one with * for whole segments: telephony.call.*")
     if len(segments) > SEGMENTS:
         raise BadPattern(f"has more than the {SEGMENTS} segments of an event type")
