@@ -58,7 +58,7 @@ def _customers() -> None:
         sa.CheckConstraint("status IN ('active', 'frozen')", name="customers_status"),
     )
     op.create_index("customers_name", "customers", ["name_key", "customer_id"])
-    op.create_index("customers_org_path", "customers", ["org_path", "name_key", "customer_id"])
+    op.create_index("customers_org_path", "customers", ["org_path"])
 
 
 def _contacts_and_phones() -> None:
@@ -120,6 +120,7 @@ def _interactions() -> None:
         sa.CheckConstraint("outcome IN ('waiting', 'answered', 'abandoned')", name="interactions_outcome"),
     )
     op.create_index("interactions_started_at", "interactions", ["started_at", "interaction_id"])
+    op.create_index("interactions_org_path", "interactions", ["org_path"])
     op.create_index("interactions_customer", "interactions", ["customer_id", "started_at", "interaction_id"])
     op.create_index("interactions_from_number", "interactions", ["from_number", "started_at", "interaction_id"])
     op.create_index(
