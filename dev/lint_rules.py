@@ -90,8 +90,9 @@ def sleep(source: Source) -> Violations:
     """A timer that lives in memory is lost with its process: business time is a row with a due time.
 
     A pace (how often to look, how long to wait for a server) is a constant or a setting; what comes from data is not.
+    Drivers and channels speak protocols, whose pauses are no business of ours.
     """
-    if source.of_service:
+    if source.of_service and source.layer not in {"drivers", "channels", "virtual_pbx"}:
         for call, name in _calls(source):
             if name == "sleep" and not (call.args and _is_pace(call.args[0])):
                 yield call, "business time is a row (or the engine's heap); only a constant or a setting may be slept"
