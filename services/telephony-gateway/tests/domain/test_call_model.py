@@ -26,6 +26,7 @@ from telephony_gateway.domain.pbx_events import (
     ConnectionUp,
     CustomerAlerting,
     CustomerAnswered,
+    CustomerWaits,
     DigitPressed,
     LegAlerting,
     LegAnswered,
@@ -91,7 +92,7 @@ def events(legs: st.SearchStrategy[str]) -> st.SearchStrategy[CallEvent]:
             cause=st.text(),
         ),
         st.builds(CallTransferred, at=TIMES, call=st.just("c1"), leg=legs, device=DEVICES, from_leg=st.none() | legs),
-        st.builds(LegCleared, at=TIMES, call=st.just("c1"), leg=legs, device=DEVICES, transferring=st.booleans()),
+        st.builds(LegCleared, at=TIMES, call=st.just("c1"), leg=legs, device=DEVICES),
         st.builds(DigitPressed, at=TIMES, call=st.just("c1"), digit=st.text(max_size=2), leg=st.none() | legs),
         st.builds(
             AttributesSet,
@@ -101,6 +102,7 @@ def events(legs: st.SearchStrategy[str]) -> st.SearchStrategy[CallEvent]:
         ),
         st.builds(CustomerAlerting, at=TIMES, call=st.just("c1")),
         st.builds(CustomerAnswered, at=TIMES, call=st.just("c1")),
+        st.builds(CustomerWaits, at=TIMES, call=st.just("c1")),
     )
 
 
@@ -229,7 +231,8 @@ class CallMachine(RuleBasedStateMachine):
     @invariant()
     def two_agents_never_get_one_call(self) -> None:
         if hasattr(self, "call"):
-            chosen = [c for c in self.call.joined() if c.assignment_id is not None and c.moved_at is None]
+            there = [c for c in self.call.joined() if c.leaving_at is None]
+            chosen = [c for c in there if c.assignment_id is not None and c.moved_at is None]
             assert len(chosen) <= 1
 
     @invariant()
@@ -321,10 +324,12 @@ def test_the_order_and_number_of_events_does_not_matter(
     told_badly = data.draw(st.permutations(facts * 2))
     badly_ended = data.draw(st.permutations(ends * 2))
     shuffled = played(offered(), *told_badly, *badly_ended)
-    assert shuffled == in_order
-    assert shuffled.talk == in_order.talk
+    waits = CustomerWaits(at=at(150), call="c1")
+    assert played(shuffled, waits) == played(in_order, waits)
     end = CallCleared(at=at(200), call="c1", by=Party.CUSTOMER)
-    assert played(shuffled, end, *facts) == played(in_order, end)
+    over = played(shuffled, end, *facts)
+    assert over == played(in_order, end)
+    assert over.talk == played(in_order, end).talk
 
 
 def test_an_answered_call_from_ring_to_hang_up() -> None:
@@ -444,17 +449,29 @@ def test_a_blind_transfer_is_told_when_the_new_agent_has_the_customer() -> None:
     assert answered.talk == (Span(at(5), at(10.1)), Span(at(14)))
 
 
-def test_an_agent_who_left_before_the_transfer_was_told_is_there_until_then() -> None:
+def test_an_agent_who_left_is_there_until_it_is_known_what_became_of_the_customer() -> None:
     call, leg = talking()
     new = "pbx-leg-9"
-    leaving = played(call, LegCleared(at=at(10), call="c1", leg=leg, transferring=True))
-    assert kinds(call, leaving) == []
+    leaving = played(call, LegCleared(at=at(10), call="c1", leg=leg))
+    assert (kinds(call, leaving), leaving.state) == ([], CallState.ESTABLISHED)
     moved = played(leaving, CallTransferred(at=at(10), call="c1", leg=new, device="1002", from_leg=leg))
-    assert kinds(leaving, moved) == ["connection-cleared"]
-    assert moved.state is CallState.ALERTING
-    assert moved.connections[0].ended_at == at(10)
+    assert (kinds(leaving, moved), moved.state) == (["connection-cleared"], CallState.ALERTING)
+    waits = played(leaving, CustomerWaits(at=at(10.5), call="c1"))
+    assert (kinds(leaving, waits), waits.state) == (["connection-cleared"], CallState.OFFERED)
     over = played(leaving, CallCleared(at=at(12), call="c1", by=Party.CUSTOMER))
-    assert over.talk == (Span(at(5), at(10)),)
+    assert kinds(leaving, over) == ["cleared"]
+    for known in (moved, waits, over):
+        assert known.leg(leg).ended_at == at(10)  # type: ignore[union-attr]
+
+
+def test_a_phone_that_stops_ringing_because_the_caller_left_is_no_failed_connection() -> None:
+    chosen = assigned()
+    leg = str(chosen.assignment_id)
+    ringing = played(control.connect(offered(), chosen, at(0)), LegAlerting(at=at(1), call="c1", leg=leg))
+    stopped = played(ringing, LegFailed(at=at(3), call="c1", leg=leg, reason=FailureReason.CANCELLED))
+    assert kinds(ringing, stopped) == []
+    assert kinds(stopped, played(stopped, CallCleared(at=at(3), call="c1", by=Party.CUSTOMER))) == ["cleared"]
+    assert kinds(stopped, played(stopped, CustomerWaits(at=at(3), call="c1"))) == ["connection-failed"]
 
 
 def test_an_attended_transfer_gives_the_customer_away_without_a_gap() -> None:

@@ -79,7 +79,7 @@ class Connection:
     moved_from: str | None = None
     """The leg that gave the customer to this one."""
     leaving_at: datetime | None = None
-    """When the agent left by a transfer of which the PBX has not told yet."""
+    """When the agent left, while it is not known yet what became of the customer."""
     failure: FailureReason | None = None
     ended_at: datetime | None = None
     hold_marks: tuple[HoldMark, ...] = ()
@@ -302,8 +302,12 @@ class Call:
         return next((c for c in self.connections if c.connection_id == connection_id), None)
 
     def joined(self) -> tuple[Connection, ...]:
-        """The agents who are connected with the customer just now."""
+        """The agents who are connected with the customer just now, as far as the customer is known to be there."""
         return tuple(c for c in self.connections if c.is_live and self.joined_at(c) is not None)
+
+    def leaving(self) -> tuple[Connection, ...]:
+        """Agents who have left, while it is not known yet whether the customer has, too."""
+        return tuple(c for c in self.connections if c.is_live and c.leaving_at is not None)
 
     def live(self) -> tuple[Connection, ...]:
         """The legs that are not over."""

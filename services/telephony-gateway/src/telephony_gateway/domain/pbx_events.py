@@ -123,6 +123,11 @@ class CustomerAnswered(CallEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CustomerWaits(CallEvent):
+    """The last agent is gone and the customer is not: they wait again, for whomever the gateway connects."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class LegEvent(CallEvent):
     """Something happened to an agent's leg. ``device`` helps when the leg's beginning was missed."""
 
@@ -150,7 +155,10 @@ class LegAnswered(LegEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class LegFailed(LegEvent):
-    """The device was not connected. The leg is over, the customer waits (again)."""
+    """The device was not connected. The leg is over, the customer waits (again).
+
+    CANCELLED may also mean that the customer left: `CustomerWaits` or `CallCleared` says which.
+    """
 
     reason: FailureReason
     cause: str = ""
@@ -169,20 +177,20 @@ class LegRetrieved(LegEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class LegCleared(LegEvent):
-    """A leg that had been answered is over. Whether the call goes on is another event's business."""
+    """A leg that had been answered is over.
+
+    If that leaves the customer alone, another event says what that means: `CustomerWaits`, `CallTransferred` or
+    `CallCleared`. Until then the leg counts as there, so that nobody takes a caller who hangs up for one who waits.
+    """
 
     cause: str = ""
-    transferring: bool = False
-    """The agent gave the customer away, and the PBX may tell of the `CallTransferred` only after this. Until then
-    the leg counts as there, so that nobody takes the customer for one who waits."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CallTransferred(LegEvent):
     """The customer is given to ``leg``, which rings (blind) or talks (attended) already.
 
-    `LegCleared` of ``from_leg`` comes after it, or is marked ``transferring``: in between the customer belongs to
-    both, never to nobody.
+    A `LegCleared` of ``from_leg`` comes too, before or after.
     """
 
     from_leg: str | None = None

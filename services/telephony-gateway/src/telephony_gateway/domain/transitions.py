@@ -6,6 +6,8 @@ Rules for the events that should not be:
 * An event that says what is known already is dropped (`DUPLICATE`).
 * An event that comes late is a fact all the same: the call ends up as if it had come in time.
 * A leg may begin with any event but its *cleared*, if the event names the device.
+* When the last agent leaves and it is not said what becomes of the customer, the leg is kept until that is known:
+  a caller who hangs up must not be offered to somebody else in the last milliseconds.
 * A leg that is picked up although it was given up, or while another agent whom a queue chose already talks, is
   taken down again: two agents never get one call.
 """
@@ -50,6 +52,7 @@ from telephony_gateway.domain.pbx_events import (
     CommandRefused,
     CustomerAlerting,
     CustomerAnswered,
+    CustomerWaits,
     DigitPressed,
     LegAlerting,
     LegAnswered,
@@ -135,6 +138,8 @@ def _apply(call: Call, event: CallEvent) -> Applied:  # noqa: PLR0911 (one line 
             return _press(call, event)
         case AttributesSet():
             return _with_attributes(call, event.attributes, event.at)
+        case CustomerWaits():
+            return waiting_again(call), Outcome.APPLIED
         case CallCleared():
             return cleared(call, event.at, event.by, event.cause), Outcome.APPLIED
         case _:
@@ -163,12 +168,26 @@ def _apply_to_leg(call: Call, event: LegEvent) -> Applied:  # noqa: PLR0911 (eac
 
 
 def _released(call: Call) -> Call:
-    """Agents who left by a transfer are gone once the customer is known to be somebody else's."""
+    """Agents who have left are gone once the customer is known to be with somebody else."""
     given_by = {c.moved_from for c in call.connections if c.moved_from is not None}
-    for connection in call.live():
-        if connection.leaving_at is not None and connection.leg in given_by:
-            call = with_connection(call, failed_leg(connection, FailureReason.CANCELLED, connection.leaving_at))
+    stay = any(c.leaving_at is None for c in call.joined())
+    for connection in call.leaving():
+        if stay or connection.leg in given_by or connection.is_consultation:
+            call = with_connection(call, left_leg(connection))
     return call
+
+
+def waiting_again(call: Call) -> Call:
+    """Agents who have left are gone, and the customer is not."""
+    for connection in call.leaving():
+        call = with_connection(call, left_leg(connection))
+    return call
+
+
+def left_leg(connection: Connection) -> Connection:
+    """The leg of an agent who was leaving, over."""
+    assert connection.leaving_at is not None
+    return failed_leg(connection, FailureReason.CANCELLED, connection.leaving_at)
 
 
 def _changed_leg(connection: Connection, event: LegEvent) -> Connection:  # noqa: PLR0911 (one per kind of event)
@@ -181,12 +200,10 @@ def _changed_leg(connection: Connection, event: LegEvent) -> Connection:  # noqa
             return replace(connection, alerting_at=earliest(connection.alerting_at, at))
         case LegAnswered():
             return replace(connection, answered_at=earliest(connection.answered_at, at))
-        case LegFailed():
-            return failed_leg(connection, event.reason, at)
-        case LegCleared(transferring=True):
+        case LegFailed(reason=reason) if reason is not FailureReason.CANCELLED:
+            return failed_leg(connection, reason, at)
+        case LegFailed() | LegCleared():
             return replace(connection, leaving_at=earliest(connection.leaving_at, at))
-        case LegCleared():
-            return failed_leg(connection, FailureReason.CANCELLED, at)
         case LegHeld():
             return _marked(connection, HoldMark(at, retrieved=False))
         case LegRetrieved():
@@ -240,9 +257,10 @@ def cleared(call: Call, at: datetime, by: Party, cause: str) -> Call:
 
 def failed_leg(connection: Connection, reason: FailureReason, at: datetime) -> Connection:
     """The leg, over: failed, unless it had been picked up."""
+    ended_at = earliest(connection.leaving_at, at)
     if connection.answered_at is not None:
-        return replace(connection, ended_at=earliest(connection.leaving_at, at))
-    return replace(connection, failure=reason, ended_at=at)
+        return replace(connection, ended_at=ended_at)
+    return replace(connection, failure=reason, ended_at=ended_at)
 
 
 def pbx_leg(call: Call, leg: str, device: str, at: datetime) -> Connection:
@@ -268,7 +286,8 @@ def command_id_of(call: Call, what: str) -> UUID:
 
 def _is_surplus(call: Call, connection: Connection) -> bool:
     chosen_by_queue = connection.assignment_id is not None and connection.moved_at is None
-    return chosen_by_queue and any(other.leg != connection.leg for other in call.joined())
+    talking = (other for other in call.joined() if other.leaving_at is None)
+    return chosen_by_queue and any(other.leg != connection.leg for other in talking)
 
 
 def _taken_down(call: Call, leg: str, at: datetime) -> Call:

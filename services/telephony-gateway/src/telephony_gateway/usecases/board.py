@@ -3,6 +3,7 @@
 It is rebuilt from the database at each takeover; when a group fails to commit, the owner begins anew.
 """
 
+import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,9 @@ from telephony_gateway.usecases.publish_call import publish_call, publish_device
 REMEMBERED_CLEARED = 20_000
 """So many calls that ended lately are known by name, so that a late *offered* makes none of them anew."""
 
+LEFT_ALONE_S = 2.0
+"""A PBX that says for so long not what became of a customer whose agent left: they wait."""
+
 
 @dataclass
 class Board:
@@ -42,6 +46,8 @@ class Board:
     _busy: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     """By device, the calls in which it has a live leg."""
     _cleared: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    _left_alone: dict[str, float] = field(default_factory=dict)
+    """By call, until when (monotonic) the PBX may say what became of the customer."""
     _changed_calls: dict[UUID, Call] = field(default_factory=dict)
     _changed_devices: dict[str, Device] = field(default_factory=dict)
 
@@ -59,6 +65,7 @@ class Board:
         fresh = await Board.load(uow, self.pbx)
         self.calls, self.devices, self.commands = fresh.calls, fresh.devices, []
         self._names, self._orders, self._busy = fresh._names, fresh._orders, fresh._busy
+        self._left_alone = fresh._left_alone
         self._changed_calls, self._changed_devices = {}, {}
 
     async def load_devices(self, uow: UnitOfWork) -> None:
@@ -138,6 +145,17 @@ class Board:
         self.commands = []
         return list(commands.values())
 
+    def patience_s(self) -> float | None:
+        """How long until `left_alone` names somebody; None when there is nothing to wait for."""
+        if not self._left_alone:
+            return None
+        return max(0.0, min(self._left_alone.values()) - time.monotonic())
+
+    def left_alone(self) -> list[Call]:
+        """Calls of which the PBX should have said by now what became of the customer."""
+        now = time.monotonic()
+        return [self.calls[name] for name, until in self._left_alone.items() if until <= now]
+
     async def ended_calls(self, uow: UnitOfWork, names: Iterable[str]) -> dict[str, Call]:
         """Of calls that are not live here: those that we know all the same, and that are over."""
         ids = [call_id_of(self.pbx.pbx_id, name) for name in names]
@@ -150,6 +168,10 @@ class Board:
                 self._orders.pop(order.order_id, None)
             for connection in old.live():
                 self._busy[connection.device_id].discard(call.pbx_call)
+        if call.is_cleared or not call.leaving():
+            self._left_alone.pop(call.pbx_call, None)
+        else:
+            self._left_alone.setdefault(call.pbx_call, time.monotonic() + LEFT_ALONE_S)
         if call.is_cleared:
             self._names.pop(call.call_id, None)
             self._cleared[call.pbx_call] = None

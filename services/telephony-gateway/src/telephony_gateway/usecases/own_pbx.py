@@ -34,6 +34,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyErro
 
 from telephony_gateway.domain.pbx_commands import Command
 from telephony_gateway.domain.pbx_events import PbxEvent
+from telephony_gateway.domain.transitions import waiting_again
 from telephony_gateway.drivers.interface import Disconnected, Driver, DriverFactory, Endpoint
 from telephony_gateway.storage import queries
 from telephony_gateway.usecases.board import Board
@@ -163,7 +164,10 @@ async def _look(own: Ownership, board: Board, devices_version: int) -> None:
 
 async def _one_round(own: Ownership, board: Board, driver: Driver, instance: str) -> bool:
     """Take what waits; False when there is nothing to own any more."""
-    items = await own.intake.drain(GROUP_LIMIT)
+    items = await own.intake.drain(GROUP_LIMIT, timeout_s=board.patience_s())
+    if not items:
+        await _presume_waiting(own, board)
+        return True
     try:
         return await _one_group(own, board, driver, instance, items)
     except Exception as error:
@@ -183,6 +187,15 @@ async def _one_round(own: Ownership, board: Board, driver: Driver, instance: str
             async with own.transaction() as uow:
                 await board.reload(uow)
     return goes_on
+
+
+async def _presume_waiting(own: Ownership, board: Board) -> None:
+    """The PBX does not say what became of customers whose agents left: they wait."""
+    async with own.transaction() as uow:
+        for call in board.left_alone():
+            log.warning("nothing is said of a customer left alone", extra={"call": str(call.call_id)})
+            await board.keep(uow, call, waiting_again(call), uow.now)
+        await board.write(uow)
 
 
 def _is_trouble_with_the_database(error: Exception) -> bool:

@@ -43,7 +43,7 @@ async def resynchronise(uow: UnitOfWork, board: Board, up: ConnectionUp, instanc
 
 
 async def _lay_over(uow: UnitOfWork, board: Board, up: ConnectionUp) -> dict[str, int]:
-    fates = dict.fromkeys(("kept", "adopted", "ended", "ghost"), 0)
+    fates = dict.fromkeys(("kept", "adopted", "ended", "over"), 0)
     live = {call.call: call for call in up.calls if text.is_name(call.call)}
     over = await board.ended_calls(uow, live.keys() - board.calls.keys())
     for name, seen in live.items():
@@ -55,7 +55,7 @@ async def _lay_over(uow: UnitOfWork, board: Board, up: ConnectionUp) -> dict[str
             # We told everybody that it is over; nobody looks after it any more.
             command_id = command_id_of(over[name], f"ghost/{up.at.isoformat()}")
             board.commands.append(HangUp(command_id=command_id, call=name))
-            fates["ghost"] += 1
+            fates["over"] += 1
         else:
             await _adopt(uow, board, seen, up)
             fates["adopted"] += 1
