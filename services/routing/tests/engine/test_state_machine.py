@@ -365,6 +365,7 @@ def test_with_rankings_and_without_spare_demands(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(7200)
 def test_a_million_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(matching, "SCAN_UP_TO", 2)
     run(examples=5_000, steps=200)

@@ -13,7 +13,7 @@ from routing.engine.model import AgentProfile, Requirement, WorkKind
 from routing.engine.state import CALL, KIND_INDEX, KINDS, AgentEntry, Kinds, Seat
 from routing.engine.waiting import Line
 
-SCAN_UP_TO = 64
+SCAN_UP_TO = 512
 """A demand of more pools than this keeps a ranking; up to it, looking at each pool is cheaper."""
 
 SPARE_DEMANDS = 256
