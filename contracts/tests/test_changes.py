@@ -245,12 +245,22 @@ values = st.recursive(
 )
 
 
+def as_sent(schema: Any) -> Any:
+    """Publishers send the fields of their schema and no others."""
+    if isinstance(schema, list):
+        return [as_sent(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    parts = {keyword: as_sent(part) for keyword, part in schema.items()}
+    return {**parts, "additionalProperties": False} if schema.get("type") == "object" else parts
+
+
 @settings(max_examples=300, deadline=None)
 @given(schemas, schemas, st.lists(values, max_size=20))
 def test_where_nothing_breaks_every_old_message_still_fits(old: Schema, new: Schema, messages: list[Any]) -> None:
     if breaking(old, new):
         return
-    before, after = jsonschema_rs.validator_for(old), jsonschema_rs.validator_for(new)
+    before, after = jsonschema_rs.validator_for(as_sent(old)), jsonschema_rs.validator_for(new)
     assert all(after.is_valid(message) for message in messages if before.is_valid(message))
 
 

@@ -37,8 +37,10 @@ def document(service: Service) -> Document:
     for message_type in commands:
         channels[message_type] = _routing_key(message_type)
     for queue, types in received.items():
-        channels[queue] = _queue(service, queue, types)
-        operations[f"receive {queue}"] = _operation("receive", queue, types)
+        # Braces would have to be escaped in each reference.
+        name = queue.replace(ANY_OWNER, "owner")
+        channels[name] = _queue(service, queue, types)
+        operations[f"receive {name}"] = _operation("receive", name, types)
     return {
         "asyncapi": "3.0.0",
         "info": {

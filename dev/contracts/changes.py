@@ -125,10 +125,9 @@ class _Comparison:
                 changes.append(Change(path, "was optional and is required", breaking=True))
             elif name in needed_before - needed:
                 changes.append(Change(path, "was required and may be missing", breaking=False))
-        for name in added:
-            if name in needed:
-                path = f"{field}.{name}" if field else name
-                changes.append(Change(path, "is new and required", breaking=True))
+        for name in sorted(needed - needed_before - before.keys()):
+            path = f"{field}.{name}" if field else name
+            changes.append(Change(path, "is new and required", breaking=True))
         return changes
 
     def _same(self, old: Schema, new: Schema) -> bool:
