@@ -7,8 +7,10 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest_asyncio
+from cordboard_chassis.auth.development import DevelopmentIssuer
 from cordboard_chassis.testing.bus import TestBus
 from cordboard_chassis.testing.deployment import Deployed, Deployment, eventually, rows
+from cordboard_chassis.testing.servers import Servers
 from cordboard_contracts import EventData, telephony
 from cordboard_contracts.routing import AssignmentOffered
 from cordboard_contracts.telephony import AgentConnection, Call, CallState, ConnectionState, FailureReason, Party
@@ -32,6 +34,19 @@ class Centre:
         """Make the workspace and wait until somebody owns it."""
         await self.ok("PUT", f"/v1/workspaces/{WORKSPACE}", {"org_path": "/cn", **settings})
         await self.owned()
+
+    async def clear(self) -> None:
+        """As if it were new."""
+        for agent in (await self.ok("GET", f"/v1/agents?workspace={WORKSPACE}&limit=200"))["items"]:
+            await self.mode(agent["agent_id"], "offline")
+        for state in ("waiting", "offered", "accepted"):
+            found = await self.ok("GET", f"/v1/work-items?workspace={WORKSPACE}&state={state}&limit=200")
+            for item in found["items"]:
+                await self.admin.post(f"/v1/work-items/{item['work_item_id']}/cancel", json={})
+        for agent in (await self.ok("GET", f"/v1/agents?workspace={WORKSPACE}&limit=200"))["items"]:
+            await self.ok("DELETE", f"/v1/agents/{agent['agent_id']}", match="*")
+        await self.rules()
+        await self.queue()
 
     async def owned(self) -> None:
         """Wait until the workspace's owner acts."""
@@ -251,10 +266,23 @@ class Caller:
         return left.connection_id
 
 
-@pytest_asyncio.fixture
-async def centre(bus: TestBus, deploy: Deployment) -> AsyncIterator[Centre]:
-    """A workspace ``main`` at ``/cn`` without agents."""
-    deployed = await deploy(build, RoutingSettings)
-    made = Centre(deployed, bus)
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def shared_centre(servers: Servers, issuer: DevelopmentIssuer) -> AsyncIterator[Centre]:
+    """A running routing service, for all tests that need not stop it."""
+    amqp_url = await servers.make_vhost()
+    bus = TestBus(amqp_url)
+    await bus.start()
+    deployment = Deployment(servers, issuer, amqp_url)
+    made = Centre(await deployment(build, RoutingSettings), bus)
     await made.set_up()
     yield made
+    await bus.stop()
+    await deployment.stop()
+    await servers.drop_vhost(amqp_url)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def centre(shared_centre: Centre) -> Centre:
+    """A workspace ``main`` at ``/cn`` in which nothing is: no agents, no open work, no rules but the last."""
+    await shared_centre.clear()
+    return shared_centre

@@ -58,7 +58,8 @@ class KeySet:
             Unauthenticated: the issuer has no such key.
             KeysUnavailable: there were never any keys to look at.
         """
-        if self._needs_refresh(key_id):
+        # The first look at the keys is waited for by everybody who comes meanwhile.
+        if self._fetched_at is None or self._needs_refresh(key_id):
             async with self._lock:
                 if self._needs_refresh(key_id):
                     await self._refresh()

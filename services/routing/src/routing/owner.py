@@ -8,6 +8,7 @@ from typing import Any
 from cordboard_chassis.messaging import Delivery
 from cordboard_chassis.messaging.consumer import database_is_away
 from cordboard_chassis.ownership import OwnerInput, Ownership
+from cordboard_chassis.refusals import Refused
 from prometheus_client import Gauge, Histogram
 
 from routing.live import LiveWorkspace
@@ -55,32 +56,37 @@ async def _restore(own: Ownership) -> LiveWorkspace:
 
 
 async def _carry_out(own: Ownership, live: LiveWorkspace, items: Sequence[Delivery | OwnerInput]) -> LiveWorkspace:
-    """One group; if it fails, its messages one by one, so that only the one that fails is set back."""
+    """One group; if it fails, what was in it one by one, so that only what fails is set aside."""
     try:
         await commit_group(own, live, items)
     except Exception as error:
-        if database_is_away(error):
+        if database_is_away(error) or not items:
             raise
         log.warning("a group failed, going on one by one", exc_info=error, extra={"workspace": own.owner_id})
-        return await _one_by_one(own, items, error)
+        return await _one_by_one(own, items)
     return live
 
 
-async def _one_by_one(own: Ownership, items: Sequence[Delivery | OwnerInput], error: Exception) -> LiveWorkspace:
+async def _one_by_one(own: Ownership, items: Sequence[Delivery | OwnerInput]) -> LiveWorkspace:
     live: LiveWorkspace | None = None
     for item in items:
-        if not isinstance(item, Delivery):
-            continue
         live = live or await _restore(own)
         try:
             await commit_group(own, live, [item])
-        except Exception as failure:
-            if database_is_away(failure):
+        except Exception as error:
+            if database_is_away(error):
                 raise
             live = None
-            log.warning("message failed", exc_info=failure, extra={"type": item.envelope.type})
-            await item.fail(failure)
-    if any(isinstance(item, OwnerInput) for item in items) or not items:
-        # Requests are found again by the next owner, which refuses them when they have failed too often.
-        raise error
+            await _set_aside(own, item, error)
     return live or await _restore(own)
+
+
+async def _set_aside(own: Ownership, item: Delivery | OwnerInput, error: Exception) -> None:
+    if isinstance(item, Delivery):
+        log.warning("message failed", exc_info=error, extra={"type": item.envelope.type})
+        await item.fail(error)
+        return
+    log.error("request failed", exc_info=error, extra={"input": item.name})
+    failed = Refused("failed", "this could not be carried out; it has been logged", status=500)
+    async with own.transaction() as uow:
+        await own.refuse(uow, item, failed)

@@ -138,14 +138,13 @@ async def pbx(start_pbx: StartPbx) -> RunningPbx:
 class PbxProcess:
     """A PBX that is a process of its own."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, heartbeat_s: float = 5.0) -> None:
         self.popen = subprocess.Popen(
             [
                 sys.executable,
                 "-c",
                 "from telephony_gateway.virtual_pbx.command import command; command()",
-                *("--port", "0", "--control-port", "0", "--heartbeat-s", "0.2"),
-                *arguments,
+                *("--port", "0", "--control-port", "0", "--heartbeat-s", str(heartbeat_s)),
             ],
             stdout=subprocess.PIPE,
         )
@@ -187,8 +186,8 @@ async def process(shared_process: PbxProcess) -> AsyncIterator[RunningPbx]:
 
 @pytest_asyncio.fixture
 async def mortal_process() -> AsyncIterator[RunningPbx]:
-    """A PBX process that the test may end."""
-    process = PbxProcess()
+    """A PBX process that the test may end, with a quick heartbeat."""
+    process = PbxProcess(heartbeat_s=0.3)
     running = await process.open()
     yield running
     await _close(running)

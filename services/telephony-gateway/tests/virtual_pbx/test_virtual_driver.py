@@ -294,11 +294,12 @@ async def test_a_crash_of_the_pbx_leaves_an_empty_snapshot(site: tuple[Any, Gate
     assert not [event for event in gateway.events if isinstance(event, CallCleared)]
 
 
-async def test_a_line_that_falls_silent_is_given_up(site: tuple[Any, Gateway]) -> None:
-    pbx, gateway = site
+async def test_a_line_that_falls_silent_is_given_up(start_pbx: Any, start_gateway: Any) -> None:
+    pbx = await start_pbx(heartbeat_s=0.1)
+    gateway = start_gateway(pbx.port)
+    await gateway.until(ConnectionUp)
     await pbx.control.stall(for_s=1.0)
-    lost = await gateway.until(ConnectionLost)
-    assert "silent" in lost.reason
+    assert "silent" in (await gateway.until(ConnectionLost)).reason
     await gateway.until(ConnectionUp)
 
 
@@ -329,11 +330,13 @@ async def test_an_event_heard_twice_is_reported_once(site: tuple[Any, Gateway]) 
     assert len([event for event in gateway.events if isinstance(event, CallOffered)]) == 2
 
 
-async def test_a_gateway_that_is_busy_reads_no_further_and_loses_nothing(site: tuple[Any, Gateway]) -> None:
-    pbx, gateway = site
+async def test_a_gateway_that_is_busy_reads_no_further_and_loses_nothing(start_pbx: Any, start_gateway: Any) -> None:
+    pbx = await start_pbx(heartbeat_s=0.1)
+    gateway = start_gateway(pbx.port)
+    await gateway.until(ConnectionUp)
     gateway.busy.clear()
     await pbx.control.place_calls([(0.0, CallerScript(did=DID, tag=str(n))) for n in range(500)])
-    await eventually(_later(0.8))  # more than three heartbeats: it must not be taken for dead meanwhile
+    await eventually(_later(0.5))  # more than three heartbeats: it must not be taken for dead meanwhile
     gateway.busy.set()
     await eventually(lambda: sum(isinstance(event, CallOffered) for event in gateway.events) == 500)
     assert not [event for event in gateway.events if isinstance(event, ConnectionLost)]
@@ -356,8 +359,8 @@ async def test_a_new_owner_takes_the_connection_over(site: tuple[Any, Gateway], 
     await new.until(LegAnswered)
 
 
-async def test_a_paused_process_catches_up(site: tuple[Any, Gateway]) -> None:
-    pbx, gateway = site
+async def test_a_paused_process_catches_up(mortal_site: tuple[Any, Gateway]) -> None:
+    pbx, gateway = mortal_site
     pbx.process.send_signal(signal.SIGSTOP)
     await gateway.until(ConnectionLost)
     pbx.process.send_signal(signal.SIGCONT)
@@ -367,7 +370,7 @@ async def test_a_paused_process_catches_up(site: tuple[Any, Gateway]) -> None:
 async def test_the_driver_outlives_the_pbx(mortal_site: tuple[Any, Gateway]) -> None:
     pbx, gateway = mortal_site
     pbx.process.terminate()
-    assert "shutdown" in (await gateway.until(ConnectionLost)).reason
+    await gateway.until(ConnectionLost, reason="the PBX said shutdown")
     assert await eventually(lambda: pbx.process.poll() is not None) and pbx.process.returncode == 0
     with pytest.raises(Disconnected):
         await gateway.tell(HangUp, "x")

@@ -181,7 +181,13 @@ async def cancel_work_item(
 ) -> WorkItemView:
     """Take it out of routing: cancelled, or completed if an agent had accepted it. A call itself goes on."""
     return await _change(
-        request, caller, database, work_item_id, "cancel_work_item", (body or CancelBody.model_construct()).model_dump(), key
+        request,
+        caller,
+        database,
+        work_item_id,
+        "cancel_work_item",
+        (body or CancelBody.model_construct()).model_dump(),
+        key,
     )
 
 

@@ -1,4 +1,4 @@
-"""The rows that only the owner of a workspace writes: one statement per table and group, however large the group.
+"""The rows that only the owner of a workspace writes: one statement for the work of a group, however large it is.
 
 Rows travel as one JSON document, which costs neither a parameter per value nor a statement to compile per
 number of rows.
@@ -141,42 +141,45 @@ _FIGURE_COLUMNS = {
 _FIGURE_KEY = ("workspace_id", "queue_id", "org_path", "begins_at")
 
 
-def _source(columns: dict[str, str]) -> str:
+def _source(columns: dict[str, str], parameter: str = "rows") -> str:
     typed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
-    return f"json_to_recordset(CAST(:rows AS json)) AS given ({typed})"
+    return f"json_to_recordset(CAST(:{parameter} AS json)) AS given ({typed})"
 
 
-def _upsert(table: str, columns: dict[str, str], key: Iterable[str], fixed: Iterable[str]) -> str:
+def _upsert(
+    table: str, columns: dict[str, str], key: Iterable[str], fixed: Iterable[str] = (), parameter: str = "rows"
+) -> str:
     names = ", ".join(columns)
     changing = [name for name in columns if name not in {*key, *fixed}]
     updates = ", ".join(f"{name} = excluded.{name}" for name in changing)
     return (
-        f"INSERT INTO {table} ({names}) SELECT {names} FROM {_source(columns)}"
+        f"INSERT INTO {table} ({names}) SELECT {names} FROM {_source(columns, parameter)}"
         f" ON CONFLICT ({', '.join(key)}) DO UPDATE SET {updates}"
     )
 
 
-_WRITE_WORK = text(_upsert("work_items", _WORK_COLUMNS, ["work_item_id"], _WORK_FIXED))
-_WRITE_ASSIGNMENTS = text(_upsert("assignments", _ASSIGNMENT_COLUMNS, ["assignment_id"], _ASSIGNMENT_FIXED))
-_WRITE_STATUSES = text(
-    f"UPDATE agents SET {', '.join(f'{name} = given.{name}' for name in _STATUS_COLUMNS if name != 'agent_id')}"
-    f" FROM {_source(_STATUS_COLUMNS)} WHERE agents.agent_id = given.agent_id"
+# Everything that a call changes, in one statement: on this path each round trip counts.
+_WRITE_WORK = text(
+    f"""
+    WITH works AS ({_upsert("work_items", _WORK_COLUMNS, ["work_item_id"], _WORK_FIXED, "works")}),
+    placed AS ({_upsert("assignments", _ASSIGNMENT_COLUMNS, ["assignment_id"], _ASSIGNMENT_FIXED, "placed")}),
+    statuses AS (
+        UPDATE agents SET {", ".join(f"{name} = given.{name}" for name in _STATUS_COLUMNS if name != "agent_id")}
+        FROM {_source(_STATUS_COLUMNS, "statuses")} WHERE agents.agent_id = given.agent_id
+    )
+    INSERT INTO queue_intervals ({", ".join(_FIGURE_COLUMNS)})
+    SELECT {", ".join(_FIGURE_COLUMNS)} FROM {_source(_FIGURE_COLUMNS, "figures")}
+    ON CONFLICT ({", ".join(_FIGURE_KEY)}) DO UPDATE SET
+    {", ".join(f"{n} = queue_intervals.{n} + excluded.{n}" for n in _FIGURE_COLUMNS if n not in _FIGURE_KEY)}
+    """
 )
 # An id that another workspace took meanwhile is a unique violation of this statement's own insert, not an update.
 _WRITE_PROFILES = text(
     _upsert("agents", _PROFILE_COLUMNS, ["agent_id"], ["workspace_id"])
     + " WHERE agents.workspace_id = excluded.workspace_id RETURNING agent_id"
 )
-_WRITE_QUEUES = text(_upsert("queues", _QUEUE_COLUMNS, ["workspace_id", "queue_id"], []) + ", updated_at = now()")
-_WRITE_DEVICES = text(_upsert("devices", _DEVICE_COLUMNS, ["workspace_id", "device_id"], []))
-_COUNT = text(
-    f"INSERT INTO queue_intervals ({', '.join(_FIGURE_COLUMNS)})"
-    f" SELECT {', '.join(_FIGURE_COLUMNS)} FROM {_source(_FIGURE_COLUMNS)}"
-    f" ON CONFLICT ({', '.join(_FIGURE_KEY)}) DO UPDATE SET "
-    + ", ".join(
-        f"{name} = queue_intervals.{name} + excluded.{name}" for name in _FIGURE_COLUMNS if name not in _FIGURE_KEY
-    )
-)
+_WRITE_QUEUES = text(_upsert("queues", _QUEUE_COLUMNS, ["workspace_id", "queue_id"]) + ", updated_at = now()")
+_WRITE_DEVICES = text(_upsert("devices", _DEVICE_COLUMNS, ["workspace_id", "device_id"]))
 _REMOVE_AGENTS = text("DELETE FROM agents WHERE agent_id = ANY(CAST(:ids AS text[]))")
 _REMOVE_QUEUES = text("DELETE FROM queues WHERE workspace_id = :workspace_id AND queue_id = ANY(CAST(:ids AS text[]))")
 _WRITE_RULES = text(
@@ -222,21 +225,21 @@ async def write(uow: UnitOfWork, workspace_id: str, changes: Changes) -> None:
         AgentTaken: see there.
     """
     await _write_configuration(uow, workspace_id, changes)
-    if changes.works:
-        await uow.execute(_WRITE_WORK, _rows(_work_row(workspace_id, work) for work in changes.works.values()))
-    if changes.placed:
-        await uow.execute(
-            _WRITE_ASSIGNMENTS, _rows(_assignment_row(workspace_id, placed) for placed in changes.placed.values())
-        )
     statuses = [
         _status_row(entry)
         for entry in changes.statuses.values()
         if entry.agent_id not in changes.profiles and entry.agent_id not in changes.removed_agents
     ]
-    if statuses:
-        await uow.execute(_WRITE_STATUSES, _rows(statuses))
-    if changes.figures:
-        await uow.execute(_COUNT, _rows(_figure_rows(workspace_id, changes.figures)))
+    if changes.works or changes.placed or statuses:
+        await uow.execute(
+            _WRITE_WORK,
+            {
+                "works": _json(_work_row(workspace_id, work) for work in changes.works.values()),
+                "placed": _json(_assignment_row(workspace_id, placed) for placed in changes.placed.values()),
+                "statuses": _json(statuses),
+                "figures": _json(_figure_rows(workspace_id, changes.figures)),
+            },
+        )
 
 
 async def _write_configuration(uow: UnitOfWork, workspace_id: str, changes: Changes) -> None:
@@ -285,7 +288,11 @@ async def _write_configuration(uow: UnitOfWork, workspace_id: str, changes: Chan
 
 
 def _rows(rows: Iterable[dict[str, Any]]) -> dict[str, str]:
-    return {"rows": json.dumps(list(rows), ensure_ascii=False)}
+    return {"rows": _json(rows)}
+
+
+def _json(rows: Iterable[dict[str, Any]]) -> str:
+    return json.dumps(list(rows), ensure_ascii=False)
 
 
 def _iso(time: datetime | None) -> str | None:

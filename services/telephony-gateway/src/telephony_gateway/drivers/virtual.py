@@ -5,6 +5,7 @@ the next one begins with a fresh snapshot. A line that makes no sense is counted
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections import deque
@@ -36,6 +37,7 @@ from telephony_gateway.drivers.interface import (
     Consult,
     CustomerAlerting,
     CustomerAnswered,
+    CustomerWaits,
     DeviceChanged,
     DeviceState,
     DigitPressed,
@@ -106,15 +108,20 @@ class SetAside:
 
 @dataclass
 class _Session:
-    """One connection. ``seq`` is the number of the last event seen."""
+    """One connection."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     splitter: LineSplitter = field(default_factory=LineSplitter)
     lines: deque[bytes] = field(default_factory=deque)
-    silence_s: float = GREETING_S
     seq: int = 0
+    """Number of the last event seen."""
     heard_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    """The PBX's time when it was last heard."""
+    listening_since_s: float | None = None
+    """By the loop's clock; None while the gateway is busy with what was heard."""
+    silent: bool = False
+    """It was given up because nothing came for too long."""
 
 
 class VirtualDriver:
@@ -143,7 +150,7 @@ class VirtualDriver:
                 "no connection to the PBX",
                 extra={"pbx": self._endpoint.pbx_id, "reason": str(reason), "pause_s": pause_s},
             )
-            await asyncio.sleep(pause_s * (0.5 + self._chance() / 2))
+            await asyncio.sleep(pause_s * (0.5 + self._chance() / 2))  # rule: sleep (a pause between attempts)
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
     async def send(self, commands: Sequence[Command]) -> None:
@@ -170,7 +177,6 @@ class VirtualDriver:
         try:
             heartbeat_s = await self._greet(session)
             up, followed_by = await self._snapshot(session)
-            session.silence_s = SILENT_HEARTBEATS * heartbeat_s
             beating = asyncio.create_task(_beat(session, heartbeat_s))
             self._session = session
             was_up = True
@@ -262,8 +268,7 @@ class VirtualDriver:
         """The next line that makes sense.
 
         Raises:
-            _Broken: the PBX closed the connection.
-            TimeoutError: it has been silent for too long.
+            _Broken: the PBX closed the connection, or was silent for too long.
         """
         while True:
             while session.lines:
@@ -275,11 +280,13 @@ class VirtualDriver:
                 else:
                     if found is not None:
                         return found
-            try:
-                async with asyncio.timeout(session.silence_s):
-                    data = await session.reader.read(READ_BYTES)
-            except TimeoutError:
-                raise _Broken(f"silent for {session.silence_s:.1f} s") from None
+            session.listening_since_s = asyncio.get_running_loop().time()
+            data = b""
+            with contextlib.suppress(OSError):
+                data = await session.reader.read(READ_BYTES)
+            session.listening_since_s = None
+            if session.silent:
+                raise _Broken("silent for too long")
             if not data:
                 raise _Broken("closed by the PBX")
             too_long = session.splitter.too_long
@@ -329,7 +336,8 @@ class VirtualDriver:
 
 
 async def _beat(session: _Session, heartbeat_s: float) -> None:
-    """Tell the PBX that we live, however busy we are with what it said."""
+    """Tell the PBX that we live, however busy we are with what it said; give it up when it does not say so itself."""
+    loop = asyncio.get_running_loop()
     data = line({"command": "heartbeat"})
     transport = session.writer.transport
     while not transport.is_closing():
@@ -337,7 +345,16 @@ async def _beat(session: _Session, heartbeat_s: float) -> None:
             transport.abort()  # it does not read
             return
         session.writer.write(data)
-        await asyncio.sleep(heartbeat_s)
+        woken_s = loop.time() + heartbeat_s
+        await asyncio.sleep(heartbeat_s)  # rule: sleep (the pace of heartbeats, which the PBX sets)
+        now_s = loop.time()
+        if session.listening_since_s is None:
+            continue
+        if now_s - woken_s > heartbeat_s:
+            session.listening_since_s = now_s  # this process slept itself: what came meanwhile is still to be read
+        elif now_s - session.listening_since_s > SILENT_HEARTBEATS * heartbeat_s:
+            session.silent = True
+            transport.abort()
 
 
 def _farewell(bye: messages.Bye) -> _Broken:
@@ -440,8 +457,7 @@ def _to_event(event: messages.Event) -> PbxEvent | None:  # noqa: PLR0911, PLR09
         case messages.LegRetrieved(call=call, leg=leg, device=device):
             return LegRetrieved(at=at, call=call, leg=leg, device=device)
         case messages.LegEnded(call=call, leg=leg, device=device, cause=cause):
-            transferring = cause == "transferred"
-            return LegCleared(at=at, call=call, leg=leg, device=device, cause=cause, transferring=transferring)
+            return LegCleared(at=at, call=call, leg=leg, device=device, cause=cause)
         case messages.Transferred(call=call, leg=leg, device=device, from_leg=from_leg):
             return CallTransferred(at=at, call=call, leg=leg, device=device, from_leg=from_leg)
         case messages.Conferenced(call=call, leg=leg, device=device):
@@ -458,8 +474,8 @@ def _to_event(event: messages.Event) -> PbxEvent | None:  # noqa: PLR0911, PLR09
             return CallCleared(at=at, call=call, by=Party(by), cause=cause)
         case messages.DeviceChanged(device=device, state=state):
             return DeviceChanged(at=at, device=device, state=DeviceState(state))
-        case messages.Waiting():
-            return None  # follows from what happened to the legs
+        case messages.Waiting(call=call):
+            return CustomerWaits(at=at, call=call)
 
 
 # ---- what we say

@@ -12,10 +12,12 @@ from telephony_gateway.virtual_pbx.core.model import DeviceState, Event
 from telephony_gateway.virtual_pbx.core.scripts import SECOND_US
 from telephony_gateway.virtual_pbx.core.switch import Switch
 from telephony_gateway.virtual_pbx.latency import Latencies
-from telephony_gateway.virtual_pbx.wire import event_line
+from telephony_gateway.virtual_pbx.wire import event_line, noise_line
 
 logger = logging.getLogger(__name__)
 
+NOISE = 0.02
+"""How often a difficult PBX adds a line that means nothing to anybody."""
 UNCERTAIN_S = 5.0
 """Seconds of the world in which a gateway has surely stored what it was told."""
 
@@ -68,6 +70,8 @@ class Exchange:
         if not events:
             return
         data = b"".join([event_line(event, self.clock) for event in events])
+        if self.quirks and self.random.random() < NOISE:
+            data = noise_line(self.clock) + data
         told = False
         for listener in list(self.listeners):
             listener.write(data)

@@ -80,6 +80,7 @@ class Link:
         """The line is frozen: nothing is read, nothing written, nothing closed."""
         self._server: asyncio.Server | None = None
         self._timers: set[asyncio.TimerHandle] = set()
+        self._beaten = 0.0
 
     async def open(self, host: str, port: int) -> int:
         """Listen; the port that was taken, which is ``port`` unless that is 0."""
@@ -148,14 +149,17 @@ class Link:
         self._timers.add(handle)
 
     def _beat(self) -> None:
-        self._later(self.settings.heartbeat_s, self._beat)
+        heartbeat_s = self.settings.heartbeat_s
+        self._later(heartbeat_s, self._beat)
         now = asyncio.get_running_loop().time()
-        oldest = now - SILENT_HEARTBEATS * self.settings.heartbeat_s
+        slept = now - self._beaten > 2 * heartbeat_s  # this process did: what came meanwhile is still to be read
+        self._beaten = now
+        oldest = now - SILENT_HEARTBEATS * heartbeat_s
         data = heartbeat_line(self.exchange.switch, self.exchange.clock)
         for client in list(self.clients):
             if client.name is None or self.stalled:
                 continue
-            if client.heard < oldest:
+            if client.heard < oldest and not slept:
                 self.counts.silent_clients += 1
                 logger.warning("client %s is silent", client.name)
                 client.abort()

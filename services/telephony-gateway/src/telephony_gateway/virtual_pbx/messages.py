@@ -43,7 +43,7 @@ class Hello(_Part):
     pbx: str
     boot: str
     started_us: Microseconds
-    heartbeat_s: Annotated[float, Field(ge=0.01, le=3600)]
+    heartbeat_s: Annotated[float, Field(ge=0.01, le=60)]
 
 
 class Bye(_Part):

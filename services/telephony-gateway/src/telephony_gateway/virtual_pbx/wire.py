@@ -54,6 +54,11 @@ def event_line(event: Event, clock: PbxClock) -> bytes:
     return _named_line(row, event.name_encoding)
 
 
+def noise_line(clock: PbxClock) -> bytes:
+    """An empty line and an event outside the sequence: a client has to pass over both."""
+    return b"\n" + line({"event": "voice_quality", "at_us": clock.wall_us(clock.now_us()), "mos": 4.2})
+
+
 def snapshot_lines(switch: Switch, clock: PbxClock, snapshot_id: str, since_us: int) -> bytes:
     """Everything that is up, and what has ended since ``since_us``."""
     past_calls = switch.calls_ended_since(since_us)
