@@ -193,9 +193,7 @@ class Caller:
         """The device that was offered the call is not connected."""
         now = self._now()
         connection = self._connection(offer.assignment.agent_id, offer.assignment.device_id or "", offer)
-        connection = connection.model_copy(
-            update={"state": ConnectionState.FAILED, "failure": reason, "ended_at": now}
-        )
+        connection = connection.model_copy(update={"state": ConnectionState.FAILED, "failure": reason, "ended_at": now})
         self.connections.append(connection)
         self.sequence += 1
         return telephony.ConnectionFailed(call=self.snapshot, connection_id=connection.connection_id)

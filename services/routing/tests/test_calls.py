@@ -21,9 +21,7 @@ async def test_a_call_finds_the_free_agent(centre):
     await centre.agent("a1001")
     call = centre.call()
     cause = await call.tell(call.offer())
-    offer = await centre.bus.expect(
-        routing.AssignmentOffered, lambda e: e.data.work_item.subject_id == call.call_id
-    )
+    offer = await centre.bus.expect(routing.AssignmentOffered, lambda e: e.data.work_item.subject_id == call.call_id)
     assignment, item = offer.data.assignment, offer.data.work_item
     assert (assignment.agent_id, assignment.device_id, assignment.state) == ("a1001", "1001", "offered")
     assert (item.state, item.kind, item.call.pbx_id, item.call.call_id) == ("offered", "call", "pbx-1", call.call_id)
@@ -69,9 +67,7 @@ async def test_a_call_waits_until_an_agent_is_ready(centre):
     await centre.agent("a1001", ready=False)
     call = centre.call()
     await call.tell(call.offer())
-    queued = await centre.bus.expect(
-        routing.WorkItemQueued, lambda e: e.data.work_item.subject_id == call.call_id
-    )
+    queued = await centre.bus.expect(routing.WorkItemQueued, lambda e: e.data.work_item.subject_id == call.call_id)
     assert queued.data.work_item.queue == "default"
     await centre.mode("a1001", "ready")
     assert (await centre.offered(call.call_id)).assignment.agent_id == "a1001"
@@ -89,9 +85,7 @@ async def test_no_answer_goes_to_the_next_agent_and_keeps_its_place(centre):
     await centre.ends(first.call_id, "waiting")
     agent = await centre.ok("GET", "/v1/agents/a1001")
     assert (agent["state"], agent["reason"]) == ("not_ready", "no_answer")
-    failed = await centre.bus.expect(
-        routing.AssignmentFailed, lambda e: e.data.work_item.subject_id == first.call_id
-    )
+    failed = await centre.bus.expect(routing.AssignmentFailed, lambda e: e.data.work_item.subject_id == first.call_id)
     assert failed.data.assignment.outcome == "no_answer"
 
     await centre.agent("a1002")

@@ -62,9 +62,7 @@ async def test_a_lead_is_offered_accepted_and_converted(centre):
     again = await agent.post(f"{path}/accept", headers={"Idempotency-Key": "once"})
     assert again.json() == accepted.json()
     assert (await agent.post(f"{path}/accept")).status_code == 200, "what is accepted may be accepted again"
-    said = await centre.bus.expect(
-        routing.AssignmentAccepted, lambda e: e.data.work_item.subject_id == lead.lead_id
-    )
+    said = await centre.bus.expect(routing.AssignmentAccepted, lambda e: e.data.work_item.subject_id == lead.lead_id)
     assert (said.pbx, said.data.assignment.agent_id) == (None, "a1001")
 
     converted = lead.model_copy(update={"status": leads.LeadStatus.CONVERTED, "customer_id": uuid4()})

@@ -94,7 +94,11 @@ async def test_territory_and_skill_choose_the_agent(centre):
     number = _number()
     await _know(centre, _customer(phones=[number], territory="CN-31-0115"))
     await centre.rules(
-        {"name": "own", "when": {"known": True}, "then": {"queue": "default", "territory": "own", "requirement": {"x": 5}}}
+        {
+            "name": "own",
+            "when": {"known": True},
+            "then": {"queue": "default", "territory": "own", "requirement": {"x": 5}},
+        }
     )
     await centre.agent("a1", territories=["CN-44"], skills={"x": 9})
     await centre.agent("a2", territories=["CN-31"], skills={"x": 4})
