@@ -13,6 +13,7 @@ from notifications.usecases.record_events import KnownSubscriptions, Retention, 
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+NOBODY = "01a21100-0000-7000-8000-000000000000"
 URL = "https://partner.example.com/hooks"
 TABLES = ("endpoints", "signing_secrets", "endpoint_health", "events", "deliveries", "attempts", "api_keys")
 GOOD = {"url": URL, "event_types": ["telephony.call.*"]}
@@ -302,15 +303,15 @@ async def test_bad_endpoints(here, change, field):
     ("method", "path", "body", "status"),
     [
         ("GET", "/v1/endpoints/not-a-uuid", None, 422),
-        ("GET", f"/v1/endpoints/{uuid4()}", None, 404),
-        ("PATCH", f"/v1/endpoints/{uuid4()}", {"url": URL}, 404),
-        ("POST", f"/v1/endpoints/{uuid4()}/ping", None, 404),
-        ("POST", f"/v1/endpoints/{uuid4()}/rotate-secret", {"overlap_s": -1}, 422),
-        ("POST", f"/v1/endpoints/{uuid4()}/rotate-secret", {"overlap_s": "60"}, 422),
-        ("POST", f"/v1/endpoints/{uuid4()}/rotate-secret", {"overlap_s": 10**9}, 422),
-        ("POST", f"/v1/endpoints/{uuid4()}/disable", {"reason": ""}, 422),
-        ("GET", f"/v1/deliveries/{uuid4()}", None, 404),
-        ("POST", f"/v1/deliveries/{uuid4()}/redeliver", None, 404),
+        ("GET", f"/v1/endpoints/{NOBODY}", None, 404),
+        ("PATCH", f"/v1/endpoints/{NOBODY}", {"url": URL}, 404),
+        ("POST", f"/v1/endpoints/{NOBODY}/ping", None, 404),
+        ("POST", f"/v1/endpoints/{NOBODY}/rotate-secret", {"overlap_s": -1}, 422),
+        ("POST", f"/v1/endpoints/{NOBODY}/rotate-secret", {"overlap_s": "60"}, 422),
+        ("POST", f"/v1/endpoints/{NOBODY}/rotate-secret", {"overlap_s": 10**9}, 422),
+        ("POST", f"/v1/endpoints/{NOBODY}/disable", {"reason": ""}, 422),
+        ("GET", f"/v1/deliveries/{NOBODY}", None, 404),
+        ("POST", f"/v1/deliveries/{NOBODY}/redeliver", None, 404),
         ("GET", "/v1/deliveries?state=lost", None, 422),
         ("GET", "/v1/deliveries?limit=0", None, 422),
         ("GET", "/v1/deliveries?limit=201", None, 422),
