@@ -209,6 +209,21 @@ def test_attended_transfer_and_conference_by_habit(bench: Bench) -> None:
     assert bench.counts("double_answers", "double_connects", "transfers", "conferences") == [0, 0, 1, 1]
 
 
+def test_a_colleague_who_still_rings_joins_when_they_pick_up(bench: Bench) -> None:
+    bench.device("1001")
+    bench.device("1002", Behaviour(answer_after=Fixed(5.0)))
+    call = bench.call(talk=Fixed(60.0))
+    bench.connect(call, "L1", "1001")
+    bench.at(10)
+    commands.consult(bench.switch, call, "L1", "L2", "1002", 20.0)
+    bench.at(12)
+    commands.confer(bench.switch, call, "L1", "L2", "1002", 20.0)
+    assert bench.at(14) == []
+    assert bench.switch.calls[call].legs["L2"].consults is bench.switch.calls[call].legs["L1"]
+    bench.at(16)
+    assert bench.story()[-3:] == ["leg_answered L2", "leg_retrieved L1", "conferenced L2"]
+
+
 def test_an_agent_returns_to_the_customer_when_the_colleague_does_not_answer(bench: Bench) -> None:
     move = MoveHabit(1.0, MoveKind.ATTENDED, Fixed(5.0), ("1002",), timeout_s=6.0)
     bench.device("1001", Behaviour(move=move))

@@ -428,7 +428,9 @@ class Switch:
         self.emit("leg_answered", call=call.id, leg=leg.id, device=leg.device_id)
         if not first:
             self.announce(leg.device)
-        if leg.consults is not None:
+        if leg.consults is not None and leg.conference:
+            self.confer(leg.consults, leg)
+        elif leg.consults is not None:
             habits.is_consulted(self, leg)
         elif not call.customer_there:
             if leg.origin:
@@ -559,13 +561,15 @@ class Switch:
             self.emit("transferred", **body)
 
     def confer(self, leg: Leg, consulted: Leg) -> None:
-        """The colleague on the line joins agent and customer, now or when they pick up."""
-        consulted.consults = None
+        """The colleague who is asked joins agent and customer, now or when they pick up."""
         consulted.conference = True
+        consulted.scripted = False
+        if not consulted.up:
+            return
+        consulted.consults = None
         if leg.state is LegState.HELD:
             self.retrieve(leg)
-        if consulted.up:
-            self._join(consulted)
+        self._join(consulted)
         self.pace(leg.call)
 
     def agent_hangs_up(self, leg: Leg) -> None:
