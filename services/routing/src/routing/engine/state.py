@@ -58,6 +58,12 @@ class AgentEntry:
         "wrap_up_until",
     )
 
+    def __lt__(self, _other: "AgentEntry") -> bool:
+        """Seats are compared down to here only if an agent was removed and made again within a millisecond, while the
+        old seat is still in a heap. That one is stale, so either may come first.
+        """
+        return False
+
     def __init__(self, agent_id: str, profile: AgentProfile, status: AgentStatus) -> None:
         self.agent_id = agent_id
         self.profile = profile
