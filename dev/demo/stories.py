@@ -78,7 +78,8 @@ def _lines(events: list[dict[str, Any]], partner: Partner) -> list[str]:
     events = sorted(events, key=lambda event: (event["time"], event["sequence"]))
     began = events[0]["time"]
     lines = [f"{_since(began, event['time']):>8}  {_say(event)}" for event in events]
-    sent = [event for event in events if event["id"] in partner.verified]
+    heard = {event["id"] for event in partner.verified.values()}
+    sent = [event for event in events if event["id"] in heard]
     lines.append(f"{'':>8}  partner received and verified: {', '.join(event['type'] for event in sent) or 'nothing'}")
     return lines
 
