@@ -1,5 +1,7 @@
 """A call finds its agent, whatever happens on the way."""
 
+from datetime import timedelta
+
 import pytest
 from cordboard_chassis.testing.deployment import eventually
 from cordboard_contracts import routing, telephony
@@ -75,7 +77,8 @@ async def test_a_call_waits_until_an_agent_is_ready(centre):
 
 async def test_no_answer_goes_to_the_next_agent_and_keeps_its_place(centre):
     await centre.agent("a1001")
-    first, second = centre.call(), centre.call()
+    first = centre.call()
+    second = centre.call(offered_at=first.offered_at + timedelta(milliseconds=1))
     await first.tell(first.offer())
     offer = await centre.offered(first.call_id)
     await second.tell(second.offer())
