@@ -32,6 +32,7 @@ from routing.engine import (
     Item,
     ItemAlreadyOpen,
     ItemCancelled,
+    ItemChanged,
     ItemCompleted,
     ItemNotOpen,
     ItemQueued,
@@ -607,6 +608,26 @@ def test_requeued_it_keeps_its_place(centre: Centre) -> None:
     assert offers(effects) == [("1", "a")], "alone, and it came first"
 
 
+def test_moved_while_it_waits_it_still_avoids_the_agent_who_did_not_take_it(centre: Centre) -> None:
+    centre.queue("other")
+    centre.agent("a")
+    centre.agent("b")
+    centre.submit_many("1", "2")
+    centre.miss("2")
+    assert kinds(centre.step(RequeueItem("2", "moved", "other"))) == [ItemChanged, ItemQueued]
+    assert offers(centre.wait(5)) == [("2", "b")]
+
+
+def test_items_withdrawn_together_go_on_in_their_order(centre: Centre) -> None:
+    centre.agent("a", items={LEAD: 2})
+    centre.submit("1", LEAD)
+    centre.wait(5)
+    centre.submit("2", LEAD, priority=9)
+    centre.agent("b", items={LEAD: 1})
+    assert offers(centre.wait(15)) == [("2", "b")], "1 expired, and 2 was withdrawn with it"
+    assert centre.holder("1") is None
+
+
 def test_requeued_to_other_agents(centre: Centre) -> None:
     centre.queue("second-level")
     centre.agent("a")
@@ -658,6 +679,28 @@ def test_a_call_that_rings_at_an_agent_who_took_another_goes_on(centre: Centre) 
     effects = centre.step(TakeItem("1", "b"))
     assert [e.assignment.outcome for e in effects if isinstance(e, AssignmentCancelled)] == ["no_room"]
     assert offers(effects) == [("2", "c")]
+
+
+# What comes again
+
+
+def test_an_item_of_the_same_id_may_come_again_at_the_same_moment(centre: Centre) -> None:
+    centre.submit("1", waited=1)
+    centre.submit("2")
+    centre.step(CancelItem("2", "withdrawn"))
+    centre.submit("2")
+    centre.step(CancelItem("1", "abandoned"))
+    assert offers(centre.agent("a")) == [("2", "a")]
+
+
+def test_an_agent_may_be_made_again_at_the_same_moment(centre: Centre) -> None:
+    centre.agent("a")
+    centre.agent("b")
+    centre.step(RemoveAgent("b"))
+    centre.seconds -= 1
+    centre.agent("b")
+    assert offers(centre.submit("1")) == [("1", "a")]
+    assert offers(centre.submit("2")) == [("2", "b")]
 
 
 # What is refused

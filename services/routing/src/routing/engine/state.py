@@ -103,6 +103,10 @@ class WorkEntry:
         "state",
     )
 
+    def __lt__(self, _other: "WorkEntry") -> bool:
+        """As with agents: only a stale place of an earlier item of this id has the same key; either may come first."""
+        return False
+
     def __init__(self, item: Item, demand: "Demand") -> None:
         self.item = item
         self.kind: int = demand.kind
