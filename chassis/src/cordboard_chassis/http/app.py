@@ -1,11 +1,11 @@
 """The HTTP application of a service: its routers, and the habits that all services share."""
 
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request
-from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationInfo, model_validator
-from pydantic_core import to_json
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidatorFunctionWrapHandler
+from pydantic_core import CoreSchema, core_schema, to_json
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
@@ -26,14 +26,27 @@ class Body(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    @model_validator(mode="wrap")
     @classmethod
-    def _as_json(cls, value: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
-        # FastAPI hands over parsed JSON. Pydantic's strict mode for JSON text refuses what is of another type
-        # but still reads dates, UUIDs and enums, which strict mode for Python objects would not.
-        if info.mode == "python" and isinstance(value, dict):
-            return cls.model_validate_json(to_json(value), strict=True)
-        return handler(value)
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """FastAPI hands over parsed JSON, which is read as the JSON text that it was.
+
+        Pydantic's strict mode for JSON text refuses what is of another type but still reads dates, UUIDs and enums,
+        which its strict mode for Python objects would not.
+        """
+        # The name moves outwards with the definition, so that the document refers to it instead of repeating it.
+        schema = {**handler.resolve_ref_schema(handler(source))}
+        name = schema.pop("ref", None)
+
+        def as_json(value: Any, inner: ValidatorFunctionWrapHandler) -> Any:
+            if isinstance(value, dict):
+                return cls.__pydantic_validator__.validate_json(to_json(value), strict=True)
+            return inner(value)
+
+        return core_schema.json_or_python_schema(
+            json_schema=schema,
+            python_schema=core_schema.no_info_wrap_validator_function(as_json, schema),
+            ref=name,
+        )
 
 
 class Api(FastAPI):

@@ -8,7 +8,7 @@ from uuid import UUID
 from cordboard_contracts import OrgPath, OwnerId
 from cordboard_contracts.vocabulary import Identifier, Language, Territory
 from fastapi import Path, Query
-from pydantic import BaseModel, BeforeValidator, Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy import Row
 
 from accounts.domain.customers import Contact, Customer, Kind, Phone, Status
@@ -47,12 +47,7 @@ RegionQuery = Annotated[
 ]
 
 
-def _read_date(value: Any) -> Any:
-    # The strict mode of request bodies knows JSON's types only, and a date is none of them.
-    return date.fromisoformat(value) if isinstance(value, str) and len(value) == len("1984-02-29") else value
-
-
-BornOn = Annotated[date, BeforeValidator(_read_date), Field(description="Persons only.", examples=["1984-02-29"])]
+BornOn = Annotated[date, Field(description="Persons only.", examples=["1984-02-29"])]
 Reason = Annotated[
     str,
     StringConstraints(min_length=1, max_length=500),

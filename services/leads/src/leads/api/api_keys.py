@@ -1,7 +1,7 @@
 """``/v1/api-keys``: what partners submit leads with."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from cordboard_chassis.auth.org_paths import require_within
 from cordboard_chassis.http.app import Body, Db
@@ -9,7 +9,7 @@ from cordboard_chassis.http.paging import Page, Paging
 from cordboard_contracts import OrgPath
 from cordboard_contracts.vocabulary import Identifier
 from fastapi import APIRouter, Path
-from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints
+from pydantic import AwareDatetime, Field, StringConstraints
 
 from leads.api.callers import Administrator
 from leads.api.views import ApiKeyView, NewApiKeyView
@@ -20,18 +20,13 @@ from leads.usecases.revoke_api_key import revoke_api_key
 router = APIRouter(prefix="/v1/api-keys", tags=["api-keys"])
 
 
-def _read_time(value: Any) -> Any:
-    # The strict mode of request bodies knows JSON's types only, and a time is none of them.
-    return datetime.fromisoformat(value) if isinstance(value, str) else value
-
-
 class ApiKeyForm(Body):
     """A key to be made."""
 
     partner_id: Identifier
     org_path: OrgPath = Field(description="Where the partner's leads belong.")
     label: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)] = ""
-    expires_at: Annotated[AwareDatetime | None, BeforeValidator(_read_time)] = None
+    expires_at: AwareDatetime | None = None
 
 
 @router.post("", status_code=201)
