@@ -3,7 +3,7 @@
 from typing import Any
 
 from cordboard_contracts import OrgPath
-from sqlalchemy import ColumnElement, or_, true
+from sqlalchemy import ColumnElement, and_, or_, true
 
 from cordboard_chassis.refusals import Forbidden
 
@@ -29,7 +29,12 @@ def require_within(path: str, scope: str, field: str = "org_path") -> None:
 
 
 def within(column: ColumnElement[Any], scope: str) -> ColumnElement[bool]:
-    """The filter of each query of rows with an ``org_path``; row-level security is the second lock."""
+    """The filter of each query of rows with an ``org_path``; row-level security is the second lock.
+
+    A range, not LIKE: under row-level security an index serves only operators that cannot leak, and LIKE can. "0" is
+    what follows "/" when text is sorted by bytes; an index serves a column that is declared so (``COLLATE "C"``).
+    """
     if scope == ROOT:
         return true()
-    return or_(column == scope, column.like(scope + "/%"))
+    by_bytes = column.collate("C")
+    return or_(column == scope, and_(by_bytes >= scope + "/", by_bytes < scope + "0"))

@@ -6,14 +6,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from cordboard_chassis.auth.org_paths import ROOT, is_within
+from cordboard_chassis.auth.org_paths import ROOT, is_within, within
 from cordboard_chassis.unit_of_work import UnitOfWork
 from sqlalchemy import (
-    ColumnElement,
     Row,
     Select,
     Text,
-    and_,
     bindparam,
     case,
     delete,
@@ -53,17 +51,6 @@ MAX_LINKED = 200
 """Earlier interactions of its numbers that a customer gets with one change, the latest first."""
 
 # --- what may be seen ---
-
-
-def _within(column: ColumnElement[Any], scope: str) -> ColumnElement[bool]:
-    """Whether a path is ``scope`` or below it: the filter of each query; row-level security is the second lock.
-
-    Not LIKE: under row-level security an index serves only operators that cannot leak. The paths are sorted by
-    bytes, and "0" is what follows "/".
-    """
-    if scope == ROOT:
-        return true()
-    return or_(column == scope, and_(column >= scope + "/", column < scope + "0"))
 
 
 # --- locks that are about a key, not about a row ---
@@ -140,9 +127,7 @@ async def _update_contacts(uow: UnitOfWork, before: Customer, after: Customer) -
 
 async def find_customer(uow: UnitOfWork, customer_id: UUID, *, lock: bool = False) -> Customer | None:
     """The customer, whole; with ``lock``, nobody else changes it until the end of the transaction."""
-    statement = select(customers).where(
-        customers.c.customer_id == customer_id, _within(customers.c.org_path, uow.scope)
-    )
+    statement = select(customers).where(customers.c.customer_id == customer_id, within(customers.c.org_path, uow.scope))
     if lock:
         # Not FOR UPDATE: that would hold up everybody who writes a row that refers to the customer.
         statement = statement.with_for_update(key_share=True)
@@ -151,7 +136,7 @@ async def find_customer(uow: UnitOfWork, customer_id: UUID, *, lock: bool = Fals
         return None
     contact_rows = await uow.all(
         select(contacts)
-        .where(contacts.c.customer_id == customer_id, _within(contacts.c.org_path, uow.scope))
+        .where(contacts.c.customer_id == customer_id, within(contacts.c.org_path, uow.scope))
         .order_by(contacts.c.position)
     )
     phone_rows = await phones_of(uow, [customer_id])
@@ -167,7 +152,7 @@ async def phones_of(uow: UnitOfWork, customer_ids: Collection[UUID]) -> Sequence
     return await uow.all(
         select(phones)
         .where(phones.c.customer_id == func.any(bindparam("ids", list(customer_ids), ARRAY(_uuid))))
-        .where(_within(phones.c.org_path, uow.scope))
+        .where(within(phones.c.org_path, uow.scope))
         .order_by(phones.c.position)
     )
 
@@ -179,7 +164,7 @@ async def sharing(uow: UnitOfWork, customer_id: UUID, numbers: Collection[str]) 
     rows = await uow.all(
         select(phones.c.number, func.count(phones.c.customer_id.distinct()).label("others"))
         .where(phones.c.number == func.any(bindparam("numbers", list(numbers), ARRAY(Text))))
-        .where(phones.c.customer_id != customer_id, _within(phones.c.org_path, uow.scope))
+        .where(phones.c.customer_id != customer_id, within(phones.c.org_path, uow.scope))
         .group_by(phones.c.number)
     )
     return {row.number: row.others for row in rows}
@@ -203,15 +188,15 @@ async def list_customers(
 ) -> Sequence[Row[Any]]:
     """Customers by name, then id."""
     c = customers.c
-    statement = select(customers).where(_within(c.org_path, uow.scope))
+    statement = select(customers).where(within(c.org_path, uow.scope))
     if wanted.org_path is not None:
-        statement = statement.where(_within(c.org_path, wanted.org_path))
+        statement = statement.where(within(c.org_path, wanted.org_path))
     if wanted.name_prefix is not None:
         prefix = name_key(wanted.name_prefix)
         statement = statement.where(c.name_key >= prefix, c.name_key < prefix + AFTER_EVERY_CHARACTER)
     if wanted.number is not None:
         owners = select(phones.c.customer_id).where(
-            phones.c.number == wanted.number, _within(phones.c.org_path, uow.scope)
+            phones.c.number == wanted.number, within(phones.c.org_path, uow.scope)
         )
         statement = statement.where(c.customer_id.in_(owners))
     for column, value in (
@@ -237,7 +222,7 @@ def callers_statement(number: str, scope: str, called_at: str = ROOT) -> Select[
     those of other branches, active before frozen, those whose own number it is before those with a contact who
     has it, longest known first.
     """
-    same_line = or_(phones.c.org_path.in_(_ancestors(called_at)), _within(phones.c.org_path, called_at))
+    same_line = or_(phones.c.org_path.in_(_ancestors(called_at)), within(phones.c.org_path, called_at))
     return (
         select(
             customers,
@@ -251,7 +236,7 @@ def callers_statement(number: str, scope: str, called_at: str = ROOT) -> Select[
                 contacts, contacts.c.contact_id == phones.c.contact_id
             )
         )
-        .where(phones.c.number == number, _within(phones.c.org_path, scope), _within(customers.c.org_path, scope))
+        .where(phones.c.number == number, within(phones.c.org_path, scope), within(customers.c.org_path, scope))
         .order_by(
             case((same_line, 0), else_=1),
             case((customers.c.status == Status.ACTIVE, 0), else_=1),
@@ -292,7 +277,7 @@ async def find_registration(uow: UnitOfWork, source_ref: str) -> UUID | None:
     """The customer that was made of, or found for, a source."""
     found: UUID | None = await uow.scalar(
         select(registrations.c.customer_id).where(
-            registrations.c.source_ref == source_ref, _within(registrations.c.org_path, uow.scope)
+            registrations.c.source_ref == source_ref, within(registrations.c.org_path, uow.scope)
         )
     )
     return found
@@ -363,7 +348,7 @@ async def link_interactions(uow: UnitOfWork, customer: Customer, numbers: Collec
     nobodys = (
         select(c.interaction_id)
         .where(c.from_number == func.any(bindparam("numbers", list(numbers), ARRAY(Text))))
-        .where(c.customer_id.is_(None), c.recorded, _within(c.org_path, uow.scope))
+        .where(c.customer_id.is_(None), c.recorded, within(c.org_path, uow.scope))
         .order_by(c.started_at.desc(), c.interaction_id.desc())
         .limit(MAX_LINKED)
         .with_for_update(skip_locked=True)
@@ -402,7 +387,7 @@ async def list_interactions(
 ) -> list[Interaction]:
     """Interactions, the latest first."""
     c = interactions.c
-    statement = select(interactions).where(_within(c.org_path, uow.scope))
+    statement = select(interactions).where(within(c.org_path, uow.scope))
     if wanted.customer_id is not None:
         statement = statement.where(c.customer_id == wanted.customer_id)
     if wanted.number is not None:
@@ -410,7 +395,7 @@ async def list_interactions(
     if wanted.outcome is not None:
         statement = statement.where(c.outcome == wanted.outcome)
     if wanted.org_path is not None:
-        statement = statement.where(_within(c.org_path, wanted.org_path))
+        statement = statement.where(within(c.org_path, wanted.org_path))
     if wanted.started_from is not None:
         statement = statement.where(c.started_at >= wanted.started_from)
     if wanted.started_before is not None:
@@ -435,7 +420,7 @@ async def last_interactions(
     c = interactions.c
     latest = (
         select(interactions)
-        .where(c.customer_id == wanted.c.customer_id, _within(c.org_path, uow.scope))
+        .where(c.customer_id == wanted.c.customer_id, within(c.org_path, uow.scope))
         .order_by(c.started_at.desc(), c.interaction_id.desc())
         .limit(each)
         .lateral("latest")
@@ -455,7 +440,7 @@ async def find_interaction(uow: UnitOfWork, interaction_id: UUID) -> Interaction
     """One interaction."""
     row = await uow.one(
         select(interactions).where(
-            interactions.c.interaction_id == interaction_id, _within(interactions.c.org_path, uow.scope)
+            interactions.c.interaction_id == interaction_id, within(interactions.c.org_path, uow.scope)
         )
     )
     return None if row is None else _interaction(row)
@@ -483,7 +468,7 @@ async def list_notes(
 ) -> Sequence[Row[Any]]:
     """Notes on a customer, the latest first."""
     c = notes.c
-    statement = select(notes).where(c.customer_id == customer_id, _within(c.org_path, uow.scope))
+    statement = select(notes).where(c.customer_id == customer_id, within(c.org_path, uow.scope))
     if after is not None:
         statement = statement.where(tuple_(c.created_at, c.note_id) < tuple_(*after))
     return await uow.all(statement.order_by(c.created_at.desc(), c.note_id.desc()).limit(limit))
@@ -512,7 +497,7 @@ async def find_service_request(
     """One service request; with ``lock``, nobody else changes it until the end of the transaction."""
     statement = select(service_requests).where(
         service_requests.c.service_request_id == service_request_id,
-        _within(service_requests.c.org_path, uow.scope),
+        within(service_requests.c.org_path, uow.scope),
     )
     if lock:
         statement = statement.with_for_update(key_share=True)
@@ -535,7 +520,7 @@ async def list_service_requests(
 ) -> list[ServiceRequest]:
     """Service requests, the latest first."""
     c = service_requests.c
-    statement = select(service_requests).where(_within(c.org_path, uow.scope))
+    statement = select(service_requests).where(within(c.org_path, uow.scope))
     for column, value in (
         (c.customer_id, wanted.customer_id),
         (c.status, wanted.status),
@@ -579,7 +564,7 @@ async def insert_audit(
 async def list_audit(uow: UnitOfWork, customer_id: UUID, before: int | None, limit: int) -> Sequence[Row[Any]]:
     """Changes of a customer's data, the latest first."""
     c = audit_entries.c
-    statement = select(audit_entries).where(c.customer_id == customer_id, _within(c.org_path, uow.scope))
+    statement = select(audit_entries).where(c.customer_id == customer_id, within(c.org_path, uow.scope))
     if before is not None:
         statement = statement.where(c.entry_id < before)
     return await uow.all(statement.order_by(c.entry_id.desc()).limit(limit))
