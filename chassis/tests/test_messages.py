@@ -16,6 +16,7 @@ from cordboard_contracts import Envelope, names, new_id
 from cordboard_contracts.accounts import RegisterCustomer
 from sample.app import build
 from sample.words import counters, lead
+from sqlalchemy.ext.asyncio import create_async_engine
 
 
 async def parked(deployed: Deployed) -> list[dict[str, Any]]:
@@ -356,3 +357,27 @@ async def kill_sessions(servers: Servers, sample: Deployed, application: str) ->
             (database, application),
         )
         return len(await found.fetchall())
+
+
+async def test_a_parked_message_waits_until_it_can_be_stored(deploy: Deployment, bus: TestBus) -> None:
+    """More of them than the broker hands out at once: if each gave up, nothing would be collected any more."""
+    sample = await deploy(build, ServiceSettings)
+    migration_url = sample.settings.migration_url
+    assert migration_url is not None
+    owner = create_async_engine(migration_url)
+    async with owner.begin() as connection:
+        await connection.execute(parking.text("ALTER TABLE parked_messages RENAME TO hidden"))
+    envelope: Envelope[Any] = Envelope.of(lead("x"), source="/leads", subject="x", sequence=1, orgpath="/cn")
+    for number in range(parking.PREFETCH + 5):
+        await bus.send(envelope.model_copy(update={"id": new_id()}), body=f"not JSON {number}".encode())
+    await sample.client().post("/v1/counters", json={"name": "meanwhile", "org_path": "/cn"})
+    await bus.expect(RegisterCustomer, lambda e: e.subject == "meanwhile")
+    async with owner.begin() as connection:
+        await connection.execute(parking.text("ALTER TABLE hidden RENAME TO parked_messages"))
+    await owner.dispose()
+
+    async def all_stored() -> bool:
+        assert len(await parked(sample)) == parking.PREFETCH + 5
+        return True
+
+    await eventually(all_stored)

@@ -1,22 +1,30 @@
 """Messages set aside: stored in the service's database, for an operator to look at, replay or discard."""
 
+import asyncio
 import base64
+import contextlib
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
+from aio_pika.exceptions import AMQPException
 from cordboard_contracts import names
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 
 from cordboard_chassis.database import Database
 from cordboard_chassis.messaging.broker import ATTEMPTS, ORIGIN, REASON, Publisher
 from cordboard_chassis.messaging.deliveries import receive
 
+log = logging.getLogger(__name__)
+
 PREFETCH = 20
+STORE_PAUSE_S = 0.5
 
 _STORE = text(
     """
@@ -80,12 +88,18 @@ async def collect(connection: AbstractConnection, consumer: str, database: Datab
     """
 
     async def store(message: AbstractIncomingMessage) -> None:
-        if not _concerns_nobody(message):
-            async with database.transaction() as uow:
-                await uow.execute(_STORE, _row(message))
-        await message.ack()
+        # Again and again: a message given up here would keep its place among the few that the broker hands out.
+        while not _concerns_nobody(message):
+            try:
+                async with database.transaction() as uow:
+                    await uow.execute(_STORE, _row(message))
+                break
+            except SQLAlchemyError as error:
+                log.warning("cannot store a parked message yet", extra={"error": str(error)[:200]})
+                await asyncio.sleep(STORE_PAUSE_S)
+        with contextlib.suppress(AMQPException, OSError, RuntimeError):  # it comes again and is stored once
+            await message.ack()
 
-    # A message that cannot be stored now stays with the broker; it comes again on the next connection.
     await receive(connection, names.parked_queue(consumer), PREFETCH, store)
 
 
