@@ -1,13 +1,17 @@
 """A service as a whole: requests, messages, owners, on real servers."""
 
+from dataclasses import replace
 from typing import Any
 
+from cordboard_chassis.database import Database
+from cordboard_chassis.service import Service
 from cordboard_chassis.settings import ServiceSettings
 from cordboard_chassis.testing.bus import TestBus
-from cordboard_chassis.testing.deployment import Deployment, eventually
+from cordboard_chassis.testing.deployment import Deployment, eventually, rows
 from cordboard_contracts.accounts import RegisterCustomer
 from sample.app import build
 from sample.words import counters, lead
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 
 async def test_a_request_counts_once_per_key_and_what_it_emits_is_published(deploy: Deployment, bus: TestBus) -> None:
@@ -62,3 +66,37 @@ async def test_an_owner_gets_what_names_it_and_answers_requests(deploy: Deployme
         "conflict",
         "by",
     )
+
+
+async def test_what_is_owned_stays_owned_while_new_owners_cannot_be_looked_for(deploy: Deployment) -> None:
+    looks = 0
+
+    async def failing_now_and_then(_database: Database) -> list[str]:
+        nonlocal looks
+        looks += 1
+        if looks > 1:
+            raise PoolTimeout("no connection")
+        return ["north"]
+
+    def build_with_owners(settings: ServiceSettings) -> Service:
+        service = build(settings)
+        return replace(service, owners=[replace(service.owners[0], ids=failing_now_and_then)])
+
+    build_with_owners.__module__ = build.__module__
+    sample = await deploy(build_with_owners, ServiceSettings)
+    body = {"name": "asked", "org_path": "/cn"}
+    assert (await sample.client().post("/v1/workspaces/north/counters", json=body)).json()["value"] == 1
+
+    async def session() -> int:
+        owners = await rows(
+            sample.database,
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
+            " AND application_name = 'cordboard-sample-owner'",
+        )
+        assert len(owners) == 1
+        return int(owners[0]["pid"])
+
+    before = await eventually(session)
+    await eventually(lambda: looks > 3)
+    assert await session() == before
+    assert (await sample.client().post("/v1/workspaces/north/counters", json=body)).json()["value"] == 2

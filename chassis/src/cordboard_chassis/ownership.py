@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from aio_pika.exceptions import AMQPException
 from cordboard_contracts import Envelope
 from prometheus_client import Gauge
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.pool import NullPool
 
@@ -218,17 +220,25 @@ class Owners:
         """Look for owners and try for their locks; run supervised."""
         try:
             while True:
-                wanted = set(await self._kind.ids(self._database))
-                # Whoever gets the lock: from now on nothing that names the owner goes astray.
-                await self._declare(wanted - self._tasks.keys())
-                for owner_id in wanted - self._tasks.keys():
-                    self._tasks[owner_id] = asyncio.create_task(self._pursue(owner_id), name=owner_id)
-                for owner_id in self._tasks.keys() - wanted:
-                    await cancel(self._tasks.pop(owner_id))
+                try:
+                    await self._look()
+                except (SQLAlchemyError, AMQPException, OSError) as error:
+                    # A server that is away for a moment is no reason to give up what is owned.
+                    end_if_cancelled()
+                    log.warning("cannot look for owners", extra={"kind": self._kind.kind, "error": str(error)[:200]})
                 await asyncio.sleep(LOOK_S)
         finally:
             await cancel(*self._tasks.values())
             self._tasks.clear()
+
+    async def _look(self) -> None:
+        wanted = set(await self._kind.ids(self._database))
+        # Whoever gets the lock: from now on nothing that names the owner goes astray.
+        await self._declare(wanted - self._tasks.keys())
+        for owner_id in wanted - self._tasks.keys():
+            self._tasks[owner_id] = asyncio.create_task(self._pursue(owner_id), name=owner_id)
+        for owner_id in self._tasks.keys() - wanted:
+            await cancel(self._tasks.pop(owner_id))
 
     async def _declare(self, owner_ids: Collection[str]) -> None:
         if self.declared and not owner_ids:
