@@ -214,7 +214,8 @@ async def test_connections_drop_and_the_gateway_dies_while_calls_go_on(centre: C
     agree(centre, records)
     assert await centre.control.offences() == []
     assert await centre.control.live() == []
-    assert len(centre.router.free) == len(AGENTS), "no agent is stuck"
+    # The answer to an assignment that crossed with the end of its call may still be on its way; no agent is stuck.
+    await eventually(lambda: len(centre.router.free) == len(AGENTS))
 
 
 async def test_calls_that_die_with_the_pbx_end(centre: Centre) -> None:
