@@ -446,7 +446,7 @@ def test_a_blind_transfer_is_told_when_the_new_agent_has_the_customer() -> None:
     assert kinds(left, ringing) == ["alerting"]
     answered = played(ringing, LegAnswered(at=at(14), call="c1", leg=new))
     assert kinds(ringing, answered) == ["transferred"]
-    assert answered.talk == (Span(at(5), at(10.1)), Span(at(14)))
+    assert answered.talk == (Span(at(5), at(10)), Span(at(14))), "to the customer the first ends with the transfer"
 
 
 def test_an_agent_who_left_is_there_until_it_is_known_what_became_of_the_customer() -> None:

@@ -78,6 +78,10 @@ class Connection:
     moved_by: Joining | None = None
     moved_from: str | None = None
     """The leg that gave the customer to this one."""
+    given_by: Party | None = None
+    """Of a transfer: AGENT, who did it on the phone, or GATEWAY, by command."""
+    diverted_to: str | None = None
+    """The device or number to which this one passed the call on."""
     leaving_at: datetime | None = None
     """When the agent left, while it is not known yet what became of the customer."""
     failure: FailureReason | None = None
@@ -203,8 +207,15 @@ class Call:
     """Outbound calls only."""
     customer_answered_at: datetime | None = None
     """Outbound calls only."""
+    customer_failure: FailureReason | None = None
+    """Outbound calls only: why the customer was not reached."""
+    customer_left_at: datetime | None = None
+    """When the customer was gone, while agents may have stayed a little longer."""
     cleared_at: datetime | None = None
     cleared_by: Party | None = None
+    """Who hung up first; known from when the customer left."""
+    cleared_by_leg: str | None = None
+    """By an agent: whose leg."""
     cause: str | None = None
     newest_token: int = 0
     orders: tuple[Order, ...] = ()
@@ -251,9 +262,16 @@ class Call:
         joined_at = max(connection.answered_at, customer_since)
         if connection.consults is not None and connection.moved_at is not None:
             joined_at = max(joined_at, connection.moved_at)
-        if connection.ended_at is not None and joined_at > connection.ended_at:
+        over_at = [at for at in (connection.ended_at, self.customer_left_at) if at is not None]
+        if over_at and joined_at > min(over_at):
             return None
         return joined_at
+
+    def parted_at(self, connection: Connection) -> datetime | None:
+        """When this agent and the customer were connected no more: one left, or the customer was given to another."""
+        given_at = [c.moved_at for c in self.connections if c.moved_from == connection.leg and c.moved_at is not None]
+        over_at = [at for at in (connection.ended_at, self.customer_left_at, *given_at) if at is not None]
+        return min(over_at, default=None)
 
     @property
     def answered_at(self) -> datetime | None:
@@ -274,12 +292,13 @@ class Call:
     def talk(self) -> tuple[Span, ...]:
         """When the customer was connected with at least one agent; time on hold counts."""
         spans = sorted(
-            (joined_at, c.ended_at)
+            (joined_at, max(joined_at, parted_at))
             for c in self.connections
-            if (joined_at := self.joined_at(c)) is not None and c.ended_at is not None
+            if (joined_at := self.joined_at(c)) is not None and (parted_at := self.parted_at(c)) is not None
         )
         open_since = min(
-            (at for c in self.connections if c.is_live and (at := self.joined_at(c)) is not None), default=None
+            (at for c in self.connections if self.parted_at(c) is None and (at := self.joined_at(c)) is not None),
+            default=None,
         )
         return tuple(_merged(spans, open_since))
 

@@ -82,7 +82,8 @@ def connect(call: Call, assigned: Assigned, now: datetime) -> Call:
     remaining_s = (assigned.expires_at - now).total_seconds()
     failure: FailureReason | None = None
     has_agent = any(c.assignment_id is None and not c.is_consultation for c in call.live()) or call.joined()
-    if call.is_cleared or assigned.token < call.newest_token or has_agent or remaining_s <= 0:
+    gone = call.is_cleared or call.customer_left_at is not None
+    if gone or assigned.token < call.newest_token or has_agent or remaining_s <= 0:
         failure = FailureReason.CANCELLED
     elif assigned.device_id is None:
         failure = FailureReason.UNREACHABLE

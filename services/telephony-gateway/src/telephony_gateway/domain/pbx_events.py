@@ -128,6 +128,27 @@ class CustomerWaits(CallEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CustomerFailed(CallEvent):
+    """Outbound: the customer was not reached. `CallCleared` follows."""
+
+    reason: FailureReason
+    cause: str = ""
+    """The PBX's word for it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CustomerLeft(CallEvent):
+    """The customer is gone, agents may still be there. `CallCleared` follows once the last of them is gone, too.
+
+    Needed only where agents stay for a while: in a conference, on a phone that keeps its leg.
+    """
+
+    by: Party
+    cause: str = ""
+    """The PBX's word for it."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class LegEvent(CallEvent):
     """Something happened to an agent's leg. ``device`` helps when the leg's beginning was missed."""
 
@@ -166,6 +187,15 @@ class LegFailed(LegEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LegDiverted(LegEvent):
+    """The device passed the call on to another (302): the leg is over, the leg of ``to`` is the next."""
+
+    to: str
+    """A device or number."""
+    cause: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class LegHeld(LegEvent):
     """This agent put the customer on hold."""
 
@@ -194,6 +224,8 @@ class CallTransferred(LegEvent):
     """
 
     from_leg: str | None = None
+    by: Party = Party.AGENT
+    """AGENT: on the phone. GATEWAY: by command."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,9 +251,14 @@ class AttributesSet(CallEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class CallCleared(CallEvent):
-    """The customer is gone and so are all legs. Nothing more comes of this call."""
+    """The customer is gone and so are all legs. Nothing more comes of this call.
+
+    ``by`` is who hung up first. After `CustomerLeft` its word counts.
+    """
 
     by: Party
+    leg: str | None = None
+    """By an agent: whose leg it was."""
     cause: str = ""
     """The PBX's word for it."""
 

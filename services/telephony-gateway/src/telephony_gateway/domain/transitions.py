@@ -52,11 +52,14 @@ from telephony_gateway.domain.pbx_events import (
     CommandRefused,
     CustomerAlerting,
     CustomerAnswered,
+    CustomerFailed,
+    CustomerLeft,
     CustomerWaits,
     DigitPressed,
     LegAlerting,
     LegAnswered,
     LegCleared,
+    LegDiverted,
     LegEvent,
     LegFailed,
     LegHeld,
@@ -67,6 +70,9 @@ from telephony_gateway.domain.pbx_events import (
 from telephony_gateway.domain.words import Direction, FailureReason, Party
 
 KEYS = "0123456789*#ABCD"
+
+LEFT_ALONE_S = 2.0
+"""A PBX that says for so long not what became of a customer whose agent left: they wait."""
 
 
 class Outcome(StrEnum):
@@ -140,8 +146,12 @@ def _apply(call: Call, event: CallEvent) -> Applied:  # noqa: PLR0911 (one line 
             return _with_attributes(call, event.attributes, event.at)
         case CustomerWaits():
             return waiting_again(call), Outcome.APPLIED
+        case CustomerFailed():
+            return replace(call, customer_failure=call.customer_failure or event.reason), Outcome.APPLIED
+        case CustomerLeft():
+            return _left(call, event), Outcome.APPLIED
         case CallCleared():
-            return cleared(call, event.at, event.by, event.cause), Outcome.APPLIED
+            return cleared(call, event.at, event.by, event.cause, event.leg), Outcome.APPLIED
         case _:
             return call, Outcome.IRRELEVANT
 
@@ -202,6 +212,9 @@ def _changed_leg(connection: Connection, event: LegEvent) -> Connection:  # noqa
             return replace(connection, answered_at=earliest(connection.answered_at, at))
         case LegFailed(reason=reason) if reason is not FailureReason.CANCELLED:
             return failed_leg(connection, reason, at)
+        case LegDiverted(to=to):
+            diverted_to = text.clean(to, text.MAX_ADDRESS) or None
+            return replace(failed_leg(connection, FailureReason.DIVERTED, at), diverted_to=diverted_to)
         case LegFailed() | LegCleared():
             return replace(connection, leaving_at=earliest(connection.leaving_at, at))
         case LegHeld():
@@ -210,7 +223,8 @@ def _changed_leg(connection: Connection, event: LegEvent) -> Connection:  # noqa
             return _marked(connection, HoldMark(at, retrieved=True))
         case CallTransferred():
             moved_from = connection.moved_from or event.from_leg
-            return replace(_moved(connection, at, Joining.TRANSFER), moved_from=moved_from)
+            moved = _moved(connection, at, Joining.TRANSFER)
+            return replace(moved, moved_from=moved_from, given_by=connection.given_by or event.by)
         case CallConferenced():
             return _moved(connection, at, Joining.CONFERENCE)
         case _:
@@ -241,8 +255,17 @@ def settle(call: Call, event: CommandDone | CommandRefused) -> Call:
     return call
 
 
-def cleared(call: Call, at: datetime, by: Party, cause: str) -> Call:
+def _left(call: Call, event: CustomerLeft) -> Call:
+    if call.customer_left_at is not None and call.customer_left_at <= event.at:
+        return call
+    cause = text.clean(event.cause, text.MAX_CAUSE) or None
+    return replace(call, customer_left_at=event.at, cleared_by=event.by, cause=cause)
+
+
+def cleared(call: Call, at: datetime, by: Party, cause: str, by_leg: str | None = None) -> Call:
     """The call, over. So are its legs; those that rang had no chance to answer."""
+    if call.customer_left_at is not None and call.cleared_by is not None:
+        by, by_leg, cause = call.cleared_by, None, call.cause or ""
     for connection in call.live():
         call = with_connection(call, failed_leg(connection, FailureReason.CANCELLED, at))
     ended_at = [c.ended_at for c in call.connections if c.ended_at is not None]
@@ -250,6 +273,7 @@ def cleared(call: Call, at: datetime, by: Party, cause: str) -> Call:
         call,
         cleared_at=max(at, call.offered_at, *ended_at),
         cleared_by=by,
+        cleared_by_leg=by_leg,
         cause=text.clean(cause, text.MAX_CAUSE) or None,
         orders=tuple(order for order in call.orders if order.state is not OrderState.PENDING),
     )

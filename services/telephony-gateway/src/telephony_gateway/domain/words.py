@@ -40,6 +40,8 @@ class FailureReason(StrEnum):
     UNREACHABLE = "unreachable"
     CANCELLED = "cancelled"
     """The caller left, or the gateway wanted the leg no more."""
+    DIVERTED = "diverted"
+    """The device passed the call on to another."""
 
 
 class Party(StrEnum):

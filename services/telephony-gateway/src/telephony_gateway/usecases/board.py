@@ -17,15 +17,13 @@ from telephony_gateway.domain.call import Call, call_id_of
 from telephony_gateway.domain.devices import Device, seen
 from telephony_gateway.domain.lines import Pbx
 from telephony_gateway.domain.pbx_commands import Command
+from telephony_gateway.domain.transitions import LEFT_ALONE_S
 from telephony_gateway.domain.words import DeviceState
 from telephony_gateway.storage import queries
 from telephony_gateway.usecases.publish_call import publish_call, publish_device
 
 REMEMBERED_CLEARED = 20_000
 """So many calls that ended lately are known by name, so that a late *offered* makes none of them anew."""
-
-LEFT_ALONE_S = 2.0
-"""A PBX that says for so long not what became of a customer whose agent left: they wait."""
 
 
 @dataclass

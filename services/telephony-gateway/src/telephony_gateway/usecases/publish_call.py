@@ -11,6 +11,7 @@ from cordboard_contracts import Envelope, EventData, telephony
 from telephony_gateway.domain.announcements import Announcement, Kind
 from telephony_gateway.domain.call import Call, Connection, Span
 from telephony_gateway.domain.devices import Device
+from telephony_gateway.domain.words import FailureReason
 
 _WHOLE: dict[Kind, type[telephony.CallEvent]] = {
     Kind.OFFERED: telephony.CallOffered,
@@ -108,14 +109,21 @@ def to_contract(call: Call) -> telephony.Call:
         offered_at=call.offered_at,
         answered_at=call.answered_at,
         cleared_at=call.cleared_at,
-        cleared_by=telephony.Party(call.cleared_by.value) if call.cleared_by else None,
-        cause=call.cause,
+        cleared_by=telephony.Party(call.cleared_by.value) if call.is_cleared and call.cleared_by else None,
+        cause=call.cause if call.is_cleared else None,
     )
 
 
 def span(span: Span) -> telephony.Span:
     """A span in the words of the contract."""
     return telephony.Span(started_at=span.started_at, ended_at=span.ended_at)
+
+
+def _failure(connection: Connection) -> telephony.FailureReason | None:
+    if connection.failure is FailureReason.DIVERTED:
+        # The contract has no word of its own for it: to whoever chose this agent, the device said no.
+        return telephony.FailureReason.DECLINED
+    return telephony.FailureReason(connection.failure.value) if connection.failure else None
 
 
 def _connection(call: Call, connection: Connection) -> telephony.AgentConnection:
@@ -126,7 +134,7 @@ def _connection(call: Call, connection: Connection) -> telephony.AgentConnection
         assignment_id=connection.assignment_id,
         token=connection.token,
         state=telephony.ConnectionState(connection.state.value),
-        failure=telephony.FailureReason(connection.failure.value) if connection.failure else None,
+        failure=_failure(connection),
         initiated_at=connection.initiated_at,
         alerting_at=connection.alerting_at,
         answered_at=connection.answered_at,
