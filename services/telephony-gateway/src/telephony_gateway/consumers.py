@@ -4,6 +4,10 @@ from cordboard_chassis.messaging import Queue
 from cordboard_contracts import names
 from cordboard_contracts.routing import AgentChanged
 
-from telephony_gateway.usecases.remember_agent import remember_agent
+from telephony_gateway.usecases.remember_agents import remember_agents
 
-QUEUES = [Queue(names.queue("telephony", "agents"), {AgentChanged: remember_agent})]
+LINGER_S = 0.05
+
+QUEUES = [
+    Queue(names.queue("telephony", "agents"), group_handlers={AgentChanged: remember_agents}, linger_s=LINGER_S),
+]

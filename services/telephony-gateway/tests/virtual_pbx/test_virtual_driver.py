@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 from cordboard_chassis.testing.deployment import eventually
-from telephony_gateway.drivers import virtual
+from telephony_gateway.drivers import connection, virtual
 from telephony_gateway.drivers.interface import (
     AnswerLeg,
     AttendedTransfer,
@@ -440,8 +440,8 @@ async def listen() -> AsyncIterator[Callable[..., Awaitable[int]]]:
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(virtual, "FIRST_PAUSE_S", 0.001)
-    monkeypatch.setattr(virtual, "LONGEST_PAUSE_S", 0.002)
+    monkeypatch.setattr(connection, "FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(connection, "LONGEST_PAUSE_S", 0.002)
     monkeypatch.setattr(virtual, "GREETING_S", 0.2)
 
 

@@ -17,6 +17,14 @@ from uuid import UUID
 
 from prometheus_client import Counter
 
+from telephony_gateway.drivers.connection import (
+    CONNECT_S,
+    READ_BYTES,
+    UNSENT_BYTES,
+    Broken,
+    Replaced,
+    keep_connected,
+)
 from telephony_gateway.drivers.interface import (
     AnswerLeg,
     AttendedTransfer,
@@ -74,28 +82,13 @@ log = logging.getLogger(__name__)
 
 LOGIN_NAME = "gateway"
 """Who logs in under a name that is in use takes the connection over: a gateway that was paused has lost it."""
-CONNECT_S = 5.0
 GREETING_S = 5.0
 SNAPSHOT_S = 30.0
 SILENT_HEARTBEATS = 3
-FIRST_PAUSE_S = 0.1
-LONGEST_PAUSE_S = 5.0
-STEADY_S = 5.0
-"""A connection that lasted so long was a good one: the next pause is the first again."""
-READ_BYTES = 64 * 1024
-UNSENT_BYTES = 1024 * 1024
 SET_ASIDE = 50
 """How many malformed lines are kept."""
 
 MALFORMED = Counter("telephony_pbx_lines_malformed_total", "Lines of a PBX that made no sense.", ("pbx",))
-
-
-class _Broken(Exception):
-    """The connection is of no use any more; the text says why."""
-
-
-class _Replaced(_Broken):
-    """Somebody else logged in under our name."""
 
 
 @dataclass(frozen=True)
@@ -138,20 +131,7 @@ class VirtualDriver:
 
     async def run(self, report: Report) -> None:
         """See `interface.Driver.run`."""
-        loop = asyncio.get_running_loop()
-        pause_s = FIRST_PAUSE_S
-        while True:
-            began = loop.time()
-            reason = await self._connection(report)
-            pause_s = FIRST_PAUSE_S if loop.time() - began >= STEADY_S else pause_s
-            if isinstance(reason, _Replaced):
-                pause_s = LONGEST_PAUSE_S
-            log.warning(
-                "no connection to the PBX",
-                extra={"pbx": self._endpoint.pbx_id, "reason": str(reason), "pause_s": pause_s},
-            )
-            await asyncio.sleep(pause_s * (0.5 + self._chance() / 2))  # rule: sleep (a pause between attempts)
-            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+        await keep_connected(self._endpoint, lambda: self._connection(report), self._chance)
 
     async def send(self, commands: Sequence[Command]) -> None:
         """See `interface.Driver.send`."""
@@ -186,7 +166,7 @@ class VirtualDriver:
             log.info("connected to the PBX", extra={"pbx": self._endpoint.pbx_id, "calls": len(up.calls)})
             while True:
                 await self._take(await self._next(session), session, report)
-        except (_Broken, OSError, TimeoutError) as error:
+        except (Broken, OSError, TimeoutError) as error:
             reason: Exception = error
         finally:
             self._session = None
@@ -207,9 +187,9 @@ class VirtualDriver:
         async with asyncio.timeout(GREETING_S):
             hello = await self._next(session)
             if not isinstance(hello, messages.Hello):
-                raise _Broken("whoever listens there is no virtual PBX")
+                raise Broken("whoever listens there is no virtual PBX")
             if hello.protocol != PROTOCOL:
-                raise _Broken(f"the PBX speaks protocol {hello.protocol}, we speak {PROTOCOL}")
+                raise Broken(f"the PBX speaks protocol {hello.protocol}, we speak {PROTOCOL}")
             session.writer.write(
                 line({"command": "login", "id": "login", "name": LOGIN_NAME, "protocol": PROTOCOL})
                 + line({"command": "snapshot", "id": "snapshot"})
@@ -219,7 +199,7 @@ class VirtualDriver:
                     case messages.Reply(reply="login", ok=True):
                         return hello.heartbeat_s
                     case messages.Reply(reply="login", reason=reason):
-                        raise _Broken(f"login refused: {reason}")
+                        raise Broken(f"login refused: {reason}")
                     case _:
                         pass
 
@@ -268,7 +248,7 @@ class VirtualDriver:
         """The next line that makes sense.
 
         Raises:
-            _Broken: the PBX closed the connection, or was silent for too long.
+            Broken: the PBX closed the connection, or was silent for too long.
         """
         while True:
             while session.lines:
@@ -286,9 +266,9 @@ class VirtualDriver:
                 data = await session.reader.read(READ_BYTES)
             session.listening_since_s = None
             if session.silent:
-                raise _Broken("silent for too long")
+                raise Broken("silent for too long")
             if not data:
-                raise _Broken("closed by the PBX")
+                raise Broken("closed by the PBX")
             too_long = session.splitter.too_long
             session.lines.extend(session.splitter.feed(data))
             for _ in range(session.splitter.too_long - too_long):
@@ -306,7 +286,7 @@ class VirtualDriver:
             case messages.Heartbeat(heartbeat=seq, at_us=at_us):
                 session.heard_at = moment(at_us)
                 if seq != session.seq:
-                    raise _Broken(f"event {session.seq + 1} to {seq} missing")
+                    raise Broken(f"event {session.seq + 1} to {seq} missing")
             case messages.Reply():
                 session.heard_at = moment(found.at_us)
                 answer = _answer(found)
@@ -327,7 +307,7 @@ class VirtualDriver:
                 if found.seq <= session.seq:
                     return  # heard before
                 if found.seq != session.seq + 1:
-                    raise _Broken(f"event {session.seq + 1} missing, got {found.seq}")
+                    raise Broken(f"event {session.seq + 1} missing, got {found.seq}")
                 session.seq = found.seq
                 session.heard_at = moment(found.at_us)
                 event = _to_event(found)
@@ -357,8 +337,8 @@ async def _beat(session: _Session, heartbeat_s: float) -> None:
             transport.abort()
 
 
-def _farewell(bye: messages.Bye) -> _Broken:
-    return _Replaced("another gateway took over") if bye.bye == "replaced" else _Broken(f"the PBX said {bye.bye}")
+def _farewell(bye: messages.Bye) -> Broken:
+    return Replaced("another gateway took over") if bye.bye == "replaced" else Broken(f"the PBX said {bye.bye}")
 
 
 # ---- what the PBX says
