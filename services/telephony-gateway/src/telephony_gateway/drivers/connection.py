@@ -1,6 +1,6 @@
 """What drivers of real PBXs share: reconnecting for ever, and the asyncio part of those that speak over one TCP stream.
 
-What is heard goes to an `Interpreter`, which is pure; what that wants to say is written, what it understood is reported.
+What is heard goes to an `Interpreter`, which is pure; what that says is written, what it understood reported.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
 """How the gateway logs in at a PBX: from the environment, never from the database, never in a log.
 
-``CORDBOARD_PBX_<ID>_USER``, ``_SECRET``, ``_TLS`` (``on``: encrypted, the certificate is checked) and ``_TLS_CA`` (a file
-with the authority's certificate, if it is no public one); ``<ID>`` is the PBX's id in capitals, what is no letter or
-digit as ``_``. Without the id (``CORDBOARD_PBX_USER``) for all PBXs that have none of their own.
+``CORDBOARD_PBX_<ID>_USER``, ``_SECRET``, ``_TLS`` (``on``: encrypted, the certificate is checked) and ``_TLS_CA`` (a
+file with the authority's certificate, if it is no public one); ``<ID>`` is the PBX's id in capitals, what is no letter
+or digit as ``_``. Without the id (``CORDBOARD_PBX_USER``) for all PBXs that have none of their own.
 """
 
 import os
