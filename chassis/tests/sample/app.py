@@ -22,6 +22,8 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel
 from sqlalchemy import text
 
+from sample import notes
+
 ADD = text(
     "INSERT INTO counters (name, org_path, value) VALUES (:name, :org_path, :by)"
     " ON CONFLICT (name) DO UPDATE SET value = counters.value + :by RETURNING value"
@@ -118,7 +120,7 @@ def build(settings: ServiceSettings) -> Service:
         settings=settings,
         database=database,
         migrations="sample.migrations",
-        routers=[router],
+        routers=[router, notes.router],
         queues=[Queue("sample.leads", {LeadSubmitted: on_lead})],
         owners=[OwnerKind("sample", "workspace", (LeadSubmitted,), workspaces, own)],
     )

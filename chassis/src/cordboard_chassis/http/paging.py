@@ -5,7 +5,7 @@ import binascii
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
@@ -68,12 +68,15 @@ class PageRequest:
 
 def encode_cursor(sort_key: Sequence[SortValue]) -> str:
     """The sort key of a row as an opaque word."""
-    plain = [
-        value.isoformat() if isinstance(value, datetime) else str(value) if isinstance(value, UUID) else value
-        for value in sort_key
-    ]
+    plain = [_plain(value) for value in sort_key]
     document = json.dumps(plain, ensure_ascii=False, separators=(",", ":")).encode()
     return base64.urlsafe_b64encode(document).rstrip(b"=").decode()
+
+
+def _plain(value: SortValue) -> str | int | None:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    return str(value) if isinstance(value, UUID) else value
 
 
 def decode_cursor(cursor: str, *types: Any) -> tuple[Any, ...]:

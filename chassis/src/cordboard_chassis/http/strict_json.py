@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -35,15 +36,22 @@ def parse(body: bytes) -> Any:
 
     Raises:
         NotJson: not UTF-8, not JSON, or a number that JSON does not have (NaN).
-        UnacceptableJson: nested too deeply, integers beyond 64 bits, floats beyond double precision,
-            NUL characters, or surrogates without their partner, which no database would store.
+        UnacceptableJson: a name twice in one object, of which each reader takes another; nested too deeply, integers
+            beyond 64 bits, floats beyond double precision, NUL characters, or surrogates without their partner,
+            which no database would store.
     """
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
         raise NotJson(f"is not UTF-8 at byte {error.start}") from error
     try:
-        document = json.loads(text, parse_int=_integer, parse_float=_float, parse_constant=_no_constant)
+        document = json.loads(
+            text,
+            object_pairs_hook=_object,
+            parse_int=_integer,
+            parse_float=_float,
+            parse_constant=_no_constant,
+        )
     except json.JSONDecodeError as error:
         raise NotJson(f"{error.msg} at line {error.lineno} column {error.colno}") from error
     except RecursionError as error:
@@ -53,6 +61,14 @@ def parse(body: bytes) -> Any:
     if _SUSPICIOUS_ESCAPE.search(text):
         _check_strings(document)
     return document
+
+
+def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(members)
+    if len(found) < len(members):
+        twice = next(name for name, count in Counter(name for name, _ in members).items() if count > 1)
+        raise UnacceptableJson(printable(twice), "is there twice")
+    return found
 
 
 def _integer(digits: str) -> int:

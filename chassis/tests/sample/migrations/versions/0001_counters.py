@@ -1,4 +1,4 @@
-"""Counters, and what the chassis needs."""
+"""Counters, notes, and what the chassis needs."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -17,3 +17,12 @@ def upgrade() -> None:
         sa.Column("value", sa.Integer, nullable=False),
     )
     enable_org_path_security(op, "counters")
+    op.create_table(
+        "notes",
+        sa.Column("id", sa.Uuid, primary_key=True),
+        sa.Column("org_path", sa.Text(collation="C"), nullable=False),
+        sa.Column("text", sa.Text, nullable=False),
+        sa.Column("version", sa.Integer, nullable=False, server_default="1"),
+        sa.Column("written_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.text("now()")),
+    )
+    enable_org_path_security(op, "notes")
