@@ -328,6 +328,17 @@ async def test_a_deleted_queue_is_noticed_and_made_again(deploy: Deployment, bus
     await eventually(handled, timeout_s=15, poll_s=0.3)
 
 
+async def test_a_message_that_concerns_owners_of_another_kind_is_none_of_our_business(
+    deploy: Deployment, bus: TestBus
+) -> None:
+    """Of the types that owners get, not every message concerns one: an assignment of a lead has no PBX."""
+    sample = await deploy(build, ServiceSettings)
+    await bus.publish(lead("of a pbx"), subject="x", orgpath="/cn", pbx="pbx-1")
+    await bus.publish(lead("nowhere"), subject="x", orgpath="/cn", workspace="nowhere")
+    [message] = await eventually(lambda: parking.listed(sample.database))
+    assert message.headers["workspace"] == "nowhere"
+
+
 async def test_not_ready_without_its_tables(deploy: Deployment, amqp_url: str) -> None:
     sample = await deploy(build, ServiceSettings)
     client = sample.bare_client()

@@ -135,7 +135,8 @@ class Process:
 
     def _start_working(self) -> None:
         service, settings = self.service, self.service.settings
-        consumers = Consumers(settings.amqp_url, service.name, service.database, self.publisher, service.queues)
+        kinds = [kind.kind for kind in service.owners]
+        consumers = Consumers(settings.amqp_url, service.name, service.database, self.publisher, service.queues, kinds)
         self._supervise(Background("publisher", self._keep_publisher))
         self._supervise(Background("consumers", consumers.run))
         relay = Relay(service.database.url, service.name, self.publisher, self.wakeups)

@@ -39,13 +39,20 @@ class Consumers:
     """Every consumer of a service, on one connection of their own."""
 
     def __init__(
-        self, url: str, service: str, database: Database, publisher: Publisher, queues: Sequence[Queue]
+        self,
+        url: str,
+        service: str,
+        database: Database,
+        publisher: Publisher,
+        queues: Sequence[Queue],
+        owner_kinds: Sequence[str] = (),
     ) -> None:
         self._url = url
         self._service = service
         self._database = database
         self._publisher = publisher
         self._queues = queues
+        self._owner_kinds = owner_kinds
         self.health = BusHealth()
 
     async def run(self) -> None:
@@ -59,7 +66,7 @@ class Consumers:
 
     async def _consume(self, connection: AbstractConnection) -> None:
         await topology.declare(connection, self._service, self._queues)
-        parts = [parking.collect(connection, self._service, self._database)]
+        parts = [parking.collect(connection, self._service, self._owner_kinds, self._database)]
         started = []
         for queue in self._queues:
             intake, begun = Intake(), asyncio.Event()

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -80,16 +80,18 @@ class Parked:
         return view
 
 
-async def collect(connection: AbstractConnection, consumer: str, database: Database) -> None:
+async def collect(
+    connection: AbstractConnection, consumer: str, owner_kinds: Collection[str], database: Database
+) -> None:
     """Move what arrives in the parked queue into the table, for as long as the connection lasts.
 
-    Messages that name no owner pass by here, too: a type is bound to the owners of a kind, but not every message of
-    it concerns one (an assignment of a lead has no PBX). They end here.
+    Messages that name no owner of ``owner_kinds`` pass by here, too: a type is bound to the owners of a kind, but not
+    every message of it concerns one (an assignment of a lead has a workspace but no PBX). They end here.
     """
 
     async def store(message: AbstractIncomingMessage) -> None:
         # Again and again: a message given up here would keep its place among the few that the broker hands out.
-        while not _concerns_nobody(message):
+        while not _concerns_nobody(message, owner_kinds):
             try:
                 async with database.transaction() as uow:
                     await uow.execute(_STORE, _row(message))
@@ -103,9 +105,9 @@ async def collect(connection: AbstractConnection, consumer: str, database: Datab
     await receive(connection, names.parked_queue(consumer), PREFETCH, store)
 
 
-def _concerns_nobody(message: AbstractIncomingMessage) -> bool:
+def _concerns_nobody(message: AbstractIncomingMessage, owner_kinds: Collection[str]) -> bool:
     set_aside = ORIGIN in message.headers or "x-death" in message.headers
-    return not set_aside and message.headers.get("workspace") is None and message.headers.get("pbx") is None
+    return not set_aside and all(message.headers.get(kind) is None for kind in owner_kinds)
 
 
 def _row(message: AbstractIncomingMessage) -> dict[str, Any]:
