@@ -2,16 +2,18 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import aio_pika
 import pytest
-from cordboard_chassis.messaging import deliveries, parking, topology
+from cordboard_chassis.messaging import deliveries, parking, relay, topology
 from cordboard_chassis.messaging.broker import NotPublished, Publisher
 from cordboard_chassis.settings import ServiceSettings
 from cordboard_chassis.testing.bus import TestBus
 from cordboard_chassis.testing.deployment import Deployed, Deployment, eventually, rows
 from cordboard_chassis.testing.servers import Servers
+from cordboard_chassis.unit_of_work import OutboxRow
 from cordboard_contracts import Envelope, names, new_id
 from cordboard_contracts.accounts import RegisterCustomer
 from sample.app import build
@@ -151,6 +153,33 @@ async def test_what_a_handler_emits_is_in_order_per_partition_key(deploy: Deploy
         assert [e.sequence for e in bus.said(RegisterCustomer, lambda e, key=key: e.subject == key)] == list(
             range(1, 61)
         )
+    await eventually(lambda: _empty(sample))
+
+
+async def test_what_an_owner_emits_is_in_order_though_it_is_handed_over(
+    deploy: Deployment, bus: TestBus, servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An owner's relay is told directly what was committed. Sometimes it is full, and once it loses its session."""
+    monkeypatch.setattr(relay, "MAX_KNOWN", 12)
+    monkeypatch.setattr(relay, "POLL_S", 0.05)
+    sample = await deploy(build, ServiceSettings)
+    directly = 0
+    hand_over = relay._Relaying.hand_over
+
+    def counting(relaying: relay._Relaying, rows: Sequence[OutboxRow]) -> None:
+        nonlocal directly
+        directly += len(rows)
+        hand_over(relaying, rows)
+
+    monkeypatch.setattr(relay._Relaying, "hand_over", counting)
+    for number in range(400):
+        await bus.publish(lead("call"), subject=str(number), orgpath="/cn", workspace="north")
+        if number == 200:
+            await kill_sessions(servers, sample, "cordboard-sample-relay")
+    await bus.expect(RegisterCustomer, lambda e: e.subject == "north:call" and e.sequence == 400)
+    said = [e.sequence for e in bus.said(RegisterCustomer, lambda e: e.subject == "north:call")]
+    assert list(dict.fromkeys(said)) == list(range(1, 401))
+    assert directly > 0
     await eventually(lambda: _empty(sample))
 
 
@@ -299,6 +328,17 @@ async def test_a_message_for_an_owner_nobody_declared_is_kept_for_the_operator(
     assert (message.queue, message.headers["workspace"], message.reason) == ("", "nowhere", "no owner is declared")
 
 
+async def test_a_message_that_concerns_owners_of_another_kind_is_none_of_our_business(
+    deploy: Deployment, bus: TestBus
+) -> None:
+    """Of the types that owners get, not every message concerns one: an assignment of a lead has no PBX."""
+    sample = await deploy(build, ServiceSettings)
+    await bus.publish(lead("of a pbx"), subject="x", orgpath="/cn", pbx="pbx-1")
+    await bus.publish(lead("nowhere"), subject="x", orgpath="/cn", workspace="nowhere")
+    [message] = await eventually(lambda: parking.listed(sample.database))
+    assert message.headers["workspace"] == "nowhere"
+
+
 async def test_consumers_are_back_after_the_broker_closed_every_connection(
     deploy: Deployment, bus: TestBus, servers: Servers, amqp_url: str
 ) -> None:
@@ -326,17 +366,6 @@ async def test_a_deleted_queue_is_noticed_and_made_again(deploy: Deployment, bus
         return "after" in await counters(sample)
 
     await eventually(handled, timeout_s=15, poll_s=0.3)
-
-
-async def test_a_message_that_concerns_owners_of_another_kind_is_none_of_our_business(
-    deploy: Deployment, bus: TestBus
-) -> None:
-    """Of the types that owners get, not every message concerns one: an assignment of a lead has no PBX."""
-    sample = await deploy(build, ServiceSettings)
-    await bus.publish(lead("of a pbx"), subject="x", orgpath="/cn", pbx="pbx-1")
-    await bus.publish(lead("nowhere"), subject="x", orgpath="/cn", workspace="nowhere")
-    [message] = await eventually(lambda: parking.listed(sample.database))
-    assert message.headers["workspace"] == "nowhere"
 
 
 async def test_not_ready_without_its_tables(deploy: Deployment, amqp_url: str) -> None:

@@ -80,7 +80,7 @@ def _received(service: Service) -> dict[str, list[str]]:
 
 
 def _types(queue: Queue) -> list[str]:
-    types = {message.type for message in queue.handlers}
+    types = {message.type for message in queue.messages()}
     return sorted(types | set(EVENTS) if queue.every_event is not None else types)
 
 

@@ -1,14 +1,15 @@
 """The service's own PostgreSQL database."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from cordboard_contracts import Envelope
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from cordboard_chassis.auth.org_paths import ROOT
-from cordboard_chassis.unit_of_work import UnitOfWork
+from cordboard_chassis.unit_of_work import OutboxRow, UnitOfWork
 
 CONNECT_TIMEOUT_S = 5
 POOL_TIMEOUT_S = 5.0
@@ -25,6 +26,8 @@ def create_engine(url: str, *, application: str, limits: dict[str, str] | None =
     settings = " ".join(f"-c {name}={value}" for name, value in (_LIMITS | (limits or {})).items())
     return create_async_engine(
         url,
+        # The driver would send a BEGIN of its own; a unit of work begins and enters with one statement.
+        isolation_level="AUTOCOMMIT",
         connect_args={
             "application_name": application,
             "connect_timeout": CONNECT_TIMEOUT_S,
@@ -36,6 +39,10 @@ def create_engine(url: str, *, application: str, limits: dict[str, str] | None =
         },
         **options,
     )
+
+
+DirectRelay = Callable[[Sequence[OutboxRow]], None]
+"""Takes what a transaction emitted, right after its commit."""
 
 
 class Database:
@@ -50,16 +57,22 @@ class Database:
             pool_size=pool_size,
             max_overflow=pool_size,
             pool_timeout=POOL_TIMEOUT_S,
-            pool_pre_ping=True,
         )
 
     @asynccontextmanager
     async def transaction(self, scope: str = ROOT, cause: Envelope[Any] | None = None) -> AsyncIterator[UnitOfWork]:
         """A unit of work that may see what lies within ``scope``: commits on a clean exit, else rolls back."""
-        async with (
-            self.engine.connect() as connection,
-            unit_of_work(connection, self.service, scope, cause) as uow,
-        ):
+        async with AsyncExitStack() as stack:
+            for last_try in (False, True):
+                connection = await stack.enter_async_context(self.engine.connect())
+                try:
+                    uow = await stack.enter_async_context(unit_of_work(connection, self.service, scope, cause))
+                    break
+                except DBAPIError as error:
+                    # The first statement is also the test whether the server has forgotten a pooled connection; all
+                    # others that are as old are thrown away with it.
+                    if last_try or not error.connection_invalidated:
+                        raise
             yield uow
 
     async def close(self) -> None:
@@ -69,12 +82,18 @@ class Database:
 
 @asynccontextmanager
 async def unit_of_work(
-    connection: AsyncConnection, service: str, scope: str, cause: Envelope[Any] | None = None
+    connection: AsyncConnection,
+    service: str,
+    scope: str,
+    cause: Envelope[Any] | None = None,
+    relaying: DirectRelay | None = None,
 ) -> AsyncIterator[UnitOfWork]:
-    """One transaction on this connection."""
+    """One transaction on this connection. ``relaying`` is told what it emitted; without it, whoever relays finds it."""
     async with connection.begin() as transaction:
         uow = UnitOfWork(connection, service, scope, cause)
         await uow.enter()
         yield uow
-        await uow.flush()
+        emitted = await uow.flush(notify=relaying is None)
         await transaction.commit()
+        if relaying is not None and emitted:
+            relaying(emitted)

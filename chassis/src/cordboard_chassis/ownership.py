@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from cordboard_chassis.messaging import inbox, topology
 from cordboard_chassis.messaging.broker import OWNER_HEARTBEAT_S, Publisher, consuming_connection
 from cordboard_chassis.messaging.consumer import record_refusal
 from cordboard_chassis.messaging.deliveries import Delivery, Intake, receive, taking_into
+from cordboard_chassis.messaging.relay import Relay
 from cordboard_chassis.messaging.topology import Message
 from cordboard_chassis.refusals import Refused
 from cordboard_chassis.supervision import cancel, end_if_cancelled, until_one_ends
@@ -81,7 +83,9 @@ class OwnerInput:
 class Ownership:
     """What the owner works with while it is the owner."""
 
-    def __init__(self, kind: "OwnerKind", owner_id: str, database: Database, connection: AsyncConnection) -> None:
+    def __init__(
+        self, kind: "OwnerKind", owner_id: str, database: Database, connection: AsyncConnection, relay: Relay
+    ) -> None:
         self.kind = kind
         self.owner_id = owner_id
         self.database = database
@@ -91,13 +95,22 @@ class Ownership:
         self.queue = ""
         self._in_hand: set[UUID] = set()
         self._connection = connection
+        self._relay = relay
         self._busy = asyncio.Lock()
+        # What the owner before us emitted was committed before now.
+        self._not_handed_over_s = time.monotonic()
 
     @asynccontextmanager
     async def transaction(self, cause: Envelope[Any] | None = None) -> AsyncIterator[UnitOfWork]:
         """A unit of work on the session that holds the lock: it cannot commit once the lock is lost."""
-        async with self._busy, unit_of_work(self._connection, self.database.service, ROOT, cause) as uow:
-            yield uow
+        async with self._busy:
+            relaying = self._relay.taking_directly(self._not_handed_over_s)
+            try:
+                async with unit_of_work(self._connection, self.database.service, ROOT, cause, relaying) as uow:
+                    yield uow
+            finally:
+                if relaying is None:
+                    self._not_handed_over_s = time.monotonic()
 
     async def admit(self, uow: UnitOfWork, deliveries: Sequence[Delivery]) -> list[Delivery]:
         """Those not handled before; the first statement of a group."""
@@ -195,13 +208,20 @@ class Owners:
     """All owners of one kind, as far as this process gets their locks."""
 
     def __init__(
-        self, kind: OwnerKind, amqp_url: str, database: Database, publisher: Publisher, wakeups: Wakeups
+        self,
+        kind: OwnerKind,
+        amqp_url: str,
+        database: Database,
+        publisher: Publisher,
+        wakeups: Wakeups,
+        relay: Relay,
     ) -> None:
         self._kind = kind
         self._amqp_url = amqp_url
         self._database = database
         self._publisher = publisher
         self._wakeups = wakeups
+        self._relay = relay
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self.owned: set[str] = set()
         self.declared = False
@@ -270,7 +290,7 @@ class Owners:
                 await connection.rollback()
                 await asyncio.sleep(min(LONGEST_TRY_S, TRY_S * (1 + len(self.owned))))
             await connection.commit()
-            ownership = Ownership(kind, owner_id, self._database, connection)
+            ownership = Ownership(kind, owner_id, self._database, connection, self._relay)
             self.owned.add(owner_id)
             OWNED.labels(kind.kind, owner_id).set(1)
             log.info("ownership gained", extra={"kind": kind.kind, "owner": owner_id})

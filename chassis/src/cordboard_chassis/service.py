@@ -143,7 +143,7 @@ class Process:
         self._supervise(Background("relay", relay.run))
         self._supervise(Background("janitor", lambda: janitor.clean(service.database)))
         for kind in service.owners:
-            owners = Owners(kind, settings.amqp_url, service.database, self.publisher, self.wakeups)
+            owners = Owners(kind, settings.amqp_url, service.database, self.publisher, self.wakeups, relay)
             self._supervise(Background(f"owners of a {kind.kind}", owners.run))
             self.readiness.add(f"queues of each {kind.kind}", _declared(owners))
         for background in service.background:

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from cordboard_contracts import CommandData, Envelope, EventData
+from psycopg import sql
 from sqlalchemy import CursorResult, Executable, Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -15,7 +17,6 @@ from cordboard_chassis.telemetry import current_traceparent
 OUTBOX_CHANNEL = "outbox"
 """The relay is woken by a NOTIFY on this channel."""
 
-_ENTER = text("SELECT set_config('cordboard.org_path', :scope, true)")
 # The order of the rows is the order of their ids, and so the order in which one partition key is published. The rows
 # travel as one JSON document: PostgreSQL's own array syntax is slow to write for texts full of quotes.
 _EMIT = text(
@@ -27,10 +28,26 @@ _EMIT = text(
             event_id uuid, type text, partition_key text, workspace text, pbx text, traceparent text, body text
         )) WITH ORDINALITY AS row (event_id, type, partition_key, workspace, pbx, traceparent, body, position)
         ORDER BY position
+        RETURNING id
     )
-    SELECT pg_notify(:channel, '')
+    SELECT id, CASE WHEN :notify THEN pg_notify(:channel, '') END FROM written ORDER BY id
     """
 )
+
+
+@dataclass(frozen=True)
+class OutboxRow:
+    """A message that waits to be published."""
+
+    id: int
+    """The order in which messages of one partition key are published."""
+    event_id: str
+    type: str
+    partition_key: str
+    workspace: str | None
+    pbx: str | None
+    traceparent: str | None
+    body: str
 
 
 class UnitOfWork:
@@ -51,8 +68,10 @@ class UnitOfWork:
         self._emitted: list[Envelope[Any]] = []
 
     async def enter(self) -> None:
-        """Tell row-level security what may be seen."""
-        await self.connection.execute(_ENTER, {"scope": self.scope})
+        """Begin, and tell row-level security what may be seen."""
+        scope = sql.Literal(self.scope).as_string()
+        # Two statements in one round trip, which PostgreSQL takes only without parameters.
+        await self.connection.exec_driver_sql(f"BEGIN; SET LOCAL cordboard.org_path = {scope}")
 
     async def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
         """Run a statement."""
@@ -101,17 +120,18 @@ class UnitOfWork:
         self._emitted.append(envelope)
         return envelope
 
-    async def flush(self) -> None:
-        """Write what was emitted into the outbox; one statement, however much it is."""
+    async def flush(self, *, notify: bool = True) -> list[OutboxRow]:
+        """Write what was emitted into the outbox; one statement, however much it is. ``notify``: wake the relay."""
         if not self._emitted:
-            return
-        emitted, self._emitted = self._emitted, []
-        await self.connection.execute(
-            _EMIT, {"rows": json.dumps([_row(envelope) for envelope in emitted]), "channel": OUTBOX_CHANNEL}
+            return []
+        emitted, self._emitted = [_row(envelope) for envelope in self._emitted], []
+        ids = await self.connection.execute(
+            _EMIT, {"rows": json.dumps(emitted), "channel": OUTBOX_CHANNEL, "notify": notify}
         )
+        return [OutboxRow(id=row.id, **values) for row, values in zip(ids, emitted, strict=True)]
 
 
-def _row(envelope: Envelope[Any]) -> dict[str, str | None]:
+def _row(envelope: Envelope[Any]) -> dict[str, Any]:
     return {
         "event_id": str(envelope.id),
         "type": envelope.type,

@@ -6,7 +6,7 @@ from typing import Any
 
 from accounts.consumers import interaction_of
 from accounts.storage.queries import callers_statement
-from accounts.usecases.record_interaction import record_interaction
+from accounts.usecases.record_interactions import record_interactions
 from cordboard_chassis.database import Database
 from cordboard_chassis.testing.deployment import Deployed
 from sqlalchemy import event, text
@@ -38,7 +38,7 @@ def statements(database: Database) -> Iterator[list[str]]:
     seen: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if not statement.startswith("SELECT set_config"):
+        if not statement.startswith("BEGIN;"):
             seen.append(statement)
 
     engine = database.engine.sync_engine
@@ -90,7 +90,7 @@ async def test_a_card_costs_two_statements(
     calls = [make_call(NUMBER, answered_by=["a1001"], cleared=True, org_path="/cn/east") for _ in range(3)]
     async with api.database.transaction() as uow:
         for call in calls:
-            await record_interaction(uow, interaction_of(call, 5))
+            await record_interactions(uow, [interaction_of(call, 5)])
     with statements(api.database) as seen:
         answer = await client.get("/v1/callers/138 0013 8000", params={"region": "CN", "interactions": 2})
     assert answer.status_code == 200, answer.text

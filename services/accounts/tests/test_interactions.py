@@ -9,7 +9,7 @@ from typing import Any
 from accounts.app import build
 from accounts.consumers import interaction_of
 from accounts.settings import AccountsSettings
-from accounts.usecases.record_interaction import record_interaction
+from accounts.usecases.record_interactions import record_interactions
 from cordboard_chassis.testing.bus import TestBus
 from cordboard_chassis.testing.deployment import Deployed, Deployment, eventually, rows
 from cordboard_contracts import new_id
@@ -51,7 +51,7 @@ async def test_any_order_with_duplicates_ends_in_the_same_row(
         for position in order:
             call = versions[position].model_copy(update={"call_id": call_id})
             async with api.database.transaction() as uow:
-                await record_interaction(uow, interaction_of(call, position + 1))
+                await record_interactions(uow, [interaction_of(call, position + 1)])
         (row,) = await rows(api.database, "SELECT * FROM interactions WHERE interaction_id = :id", id=call_id)
         told = await rows(
             api.database,
@@ -128,10 +128,10 @@ async def test_a_cleared_call_stands_in_the_history_of_its_customer(
         CallAlerting(call=offered, connection_id=leg), subject=offered.call_id, sequence=2, orgpath=offered.org_path
     )
     await bus.send(end)
+    told = await bus.expect(InteractionRecorded)
     await bus.publish(
         CallAttributesChanged(call=cleared), subject=offered.call_id, sequence=5, orgpath=offered.org_path
     )
-    told = await bus.expect(InteractionRecorded)
     assert (told.subject, told.sequence, told.orgpath) == (str(offered.call_id), 4, "/cn/east/shanghai")
     interaction = told.data.interaction
     assert (str(interaction.customer_id), interaction.agent_ids) == (made["customer_id"], ("a1001",))
@@ -157,7 +157,7 @@ async def test_lists_are_filtered_and_paged(api: Deployed, make_call: Callable[.
             at = first.offered_at + timedelta(minutes=minute)
             agents = ["a1001"] if minute % 2 else []
             call = make_call(NUMBER if minute < 3 else None, answered_by=agents, cleared=True, at=at)
-            await record_interaction(uow, interaction_of(call, 1))
+            await record_interactions(uow, [interaction_of(call, 1)])
     client = api.client("agent", "/cn/east/shanghai")
     query: dict[str, Any] = {"started_from": "2026-11-02T12:01:00Z", "limit": 3}
     page = (await client.get("/v1/interactions", params=query)).json()
@@ -182,7 +182,7 @@ async def test_who_becomes_a_customer_gets_the_earlier_calls(
     running = make_call(NUMBER)
     async with api.database.transaction() as uow:
         for call in [*calls, running]:
-            await record_interaction(uow, interaction_of(call, 1))
+            await record_interactions(uow, [interaction_of(call, 1)])
     made = await make_customer(client, contacts=[{"name": "陈静", "phones": [NUMBER]}])
     history = (await client.get(f"/v1/customers/{made['customer_id']}/interactions")).json()["items"]
     assert {item["interaction_id"] for item in history} == {str(call.call_id) for call in calls[:3]}
@@ -205,7 +205,7 @@ async def test_a_customer_made_while_their_call_ends_gets_it(
 
         async def clear(call: Call = call) -> None:
             async with api.database.transaction() as uow:
-                await record_interaction(uow, interaction_of(call, 1))
+                await record_interactions(uow, [interaction_of(call, 1)])
                 # The transaction has other work to do before it commits.
                 await uow.execute(text("SELECT pg_sleep(0.05)"))
 

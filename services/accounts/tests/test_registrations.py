@@ -7,7 +7,7 @@ from typing import Any
 from accounts.app import build
 from accounts.consumers import interaction_of
 from accounts.settings import AccountsSettings
-from accounts.usecases.record_interaction import record_interaction
+from accounts.usecases.record_interactions import record_interactions
 from cordboard_chassis.testing.bus import TestBus
 from cordboard_chassis.testing.deployment import Deployed, Deployment, eventually, rows
 from cordboard_contracts import Envelope
@@ -35,7 +35,7 @@ def answers(source_ref: str) -> Callable[[Envelope[Any]], bool]:
 async def test_a_lead_becomes_one_customer(accounts: Deployed, bus: TestBus, make_call: Callable[..., Any]) -> None:
     call = make_call(NUMBER, answered_by=["a1001"], cleared=True)
     async with accounts.database.transaction() as uow:
-        await record_interaction(uow, interaction_of(call, 3))
+        await record_interactions(uow, [interaction_of(call, 3)])
     contacts = (NewContact(name="李雷", phones=("+8613800138001",), email="li@example.com"),)
     asked = command(kind=CustomerKind.ORGANISATION, contacts=contacts, owner_agent_id="a1001", language="zh-CN")
     sent = await bus.publish(asked, subject="1", orgpath="/cn/east")

@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from cordboard_chassis.database import Database
 from cordboard_chassis.messaging import inbox
 from cordboard_chassis.messaging.deliveries import Delivery, Intake
-from cordboard_chassis.messaging.topology import Queue
+from cordboard_chassis.messaging.topology import GroupHandler, Queue
 from cordboard_chassis.refusals import Refused
 from cordboard_chassis.supervision import end_if_cancelled
 from cordboard_chassis.telemetry import span
@@ -49,7 +49,7 @@ def database_is_away(error: BaseException) -> bool:
 async def consume(database: Database, queue: Queue, intake: Intake) -> None:
     """Handle the deliveries of one queue, group after group, until cancelled."""
     while True:
-        group: list[Delivery] = await intake.drain(queue.group_limit)
+        group: list[Delivery] = await intake.drain(queue.group_limit, linger_s=queue.linger_s)
         GROUP.labels(queue.name).observe(len(group))
         await _handle(database, queue, group)
 
@@ -80,24 +80,32 @@ async def _in_one_transaction(database: Database, queue: Queue, group: Sequence[
     with span(f"{queue.name} group", first.traceparent, messages=len(group)):
         async with database.transaction() as uow:
             fresh = await inbox.admit(uow, queue.name, [delivery.envelope.id for delivery in group])
+            todo = []
             for delivery in group:
-                envelope = delivery.envelope
-                if envelope.id in fresh:
-                    fresh.discard(envelope.id)  # the same message twice in one group
-                    await _call(uow, queue, envelope)
-                    HANDLED.labels(queue.name, envelope.type).inc()
-                else:
-                    DUPLICATES.labels(queue.name).inc()
+                if delivery.envelope.id in fresh:
+                    fresh.discard(delivery.envelope.id)  # the same message twice in one group
+                    todo.append(delivery.envelope)
+            await _call(uow, queue, todo)
+    for envelope in todo:
+        HANDLED.labels(queue.name, envelope.type).inc()
+    DUPLICATES.labels(queue.name).inc(len(group) - len(todo))
 
 
-async def _call(uow: UnitOfWork, queue: Queue, envelope: Envelope[Any]) -> None:
-    handler = queue.handler(envelope.data)
-    if handler is None:
-        raise LookupError(f"{queue.name} has no handler for {envelope.type}")
-    uow.cause = envelope
-    try:
-        await handler(uow, envelope)
-    finally:
+async def _call(uow: UnitOfWork, queue: Queue, envelopes: Sequence[Envelope[Any]]) -> None:
+    together: dict[GroupHandler, list[Envelope[Any]]] = {}
+    for envelope in envelopes:
+        handler = queue.handlers.get(type(envelope.data))
+        group_handler = queue.group_handlers.get(type(envelope.data), queue.every_event)
+        if handler is not None:
+            uow.cause = envelope
+            await handler(uow, envelope)
+            uow.cause = None
+        elif group_handler is not None:
+            together.setdefault(group_handler, []).append(envelope)
+        else:
+            raise LookupError(f"{queue.name} has no handler for {envelope.type}")
+    for group_handler, gathered in together.items():
+        await group_handler(uow, gathered)
         uow.cause = None
 
 

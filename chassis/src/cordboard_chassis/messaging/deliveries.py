@@ -69,8 +69,11 @@ class Intake:
             await self._drained.wait()
         self.put_nowait(item)
 
-    async def drain(self, limit: int = 100, timeout_s: float | None = None) -> list[Any]:
-        """All that waits, ``limit`` at most, in order; waits for the first, or returns [] after ``timeout_s``."""
+    async def drain(self, limit: int = 100, timeout_s: float | None = None, linger_s: float = 0.0) -> list[Any]:
+        """All that waits, ``limit`` at most, in order; waits for the first, or returns [] after ``timeout_s``.
+
+        Fewer than ``limit`` wait for others for ``linger_s``.
+        """
         if not self._items:
             self._filled.clear()
             try:
@@ -78,6 +81,8 @@ class Intake:
                     await self._filled.wait()
             except TimeoutError:
                 return []
+        if linger_s and len(self._items) < limit:
+            await asyncio.sleep(linger_s)
         taken = [self._items.popleft() for _ in range(min(limit, len(self._items)))]
         self._drained.set()
         return taken

@@ -3,18 +3,21 @@
 import asyncio
 import contextlib
 import logging
+import math
+import time
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import psycopg
 from cordboard_contracts import COMMANDS
 from prometheus_client import Counter, Gauge
 from sqlalchemy.engine import make_url
 
+from cordboard_chassis.database import DirectRelay
 from cordboard_chassis.messaging.broker import MAX_IN_FLIGHT, NotPublished, Publisher, message_headers
 from cordboard_chassis.messaging.topology import exchange_of
 from cordboard_chassis.supervision import cancel
-from cordboard_chassis.unit_of_work import OUTBOX_CHANNEL
+from cordboard_chassis.unit_of_work import OUTBOX_CHANNEL, OutboxRow
 from cordboard_chassis.wakeups import Wakeups
 
 log = logging.getLogger(__name__)
@@ -37,18 +40,6 @@ _TAKE = """
 _LOCK = "SELECT pg_try_advisory_lock(hashtextextended('cordboard.outbox', 0))"
 
 
-@dataclass(frozen=True)
-class _Row:
-    id: int
-    event_id: str
-    type: str
-    partition_key: str
-    workspace: str | None
-    pbx: str | None
-    traceparent: str | None
-    body: str
-
-
 class Relay:
     """Reads the outbox, publishes in order per partition key, deletes what is confirmed."""
 
@@ -57,6 +48,19 @@ class Relay:
         self._service = service
         self._publisher = publisher
         self._wakeups = wakeups
+        self._relaying: _Relaying | None = None
+
+    def taking_directly(self, since_s: float) -> DirectRelay | None:
+        """How to hand rows over without the way through the database; None when they are to be looked for there.
+
+        Only for whoever is the only one to emit for their partition keys. ``since_s`` is when, on the monotonic
+        clock, a row of one of those keys was last committed that was not handed over, by whomever: if the relay has
+        not looked since then, a row that is handed over might overtake that one.
+        """
+        relaying = self._relaying
+        if relaying is None or relaying.complete_at_s is None or relaying.complete_at_s <= since_s:
+            return None
+        return relaying.hand_over
 
     async def run(self) -> None:
         """Wait for the lock, then relay until a connection is lost; run supervised."""
@@ -75,9 +79,11 @@ class Relay:
             while not await _locked(connection):  # noqa: ASYNC110 (the lock is PostgreSQL's)
                 await asyncio.sleep(LOCK_PAUSE_S)
             ACTIVE.set(1)
+            self._relaying = _Relaying(connection, self._publisher, woken)
             try:
-                await _Relaying(connection, self._publisher, woken).run()
+                await self._relaying.run()
             finally:
+                self._relaying = None
                 ACTIVE.set(0)
 
 
@@ -95,7 +101,10 @@ class _Relaying:
         self._woken = woken
         self._known: set[int] = set()
         self._done: list[int] = []
-        self._lanes: dict[str, deque[_Row]] = {}
+        self._lanes: dict[str, deque[OutboxRow]] = {}
+        self._refused_at_s = -math.inf
+        self.complete_at_s: float | None = None
+        """All that was committed before this moment of the monotonic clock is known here, or was published."""
         self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -109,17 +118,35 @@ class _Relaying:
                     # Nothing new, or as much as fits: look again when somebody emits or a confirm comes.
                     await self._rest()
         finally:
+            self.complete_at_s = None
             await cancel(*self._tasks)
             with contextlib.suppress(psycopg.Error):  # those would be published once more
                 await self._take(0)
 
+    def hand_over(self, rows: Sequence[OutboxRow]) -> None:
+        """Publish rows that were committed just now."""
+        if self.complete_at_s is None or len(self._known) + len(rows) > MAX_KNOWN:
+            # They are found in the database, and until then nothing may overtake them.
+            self.complete_at_s, self._refused_at_s = None, time.monotonic()
+            self._woken.set()
+            return
+        self._add(rows)
+
     async def _take(self, room: int) -> int:
+        began_s = time.monotonic()
         done, self._done = self._done, []
         cursor = await self._connection.execute(
             _TAKE, {"done": done, "known": list(self._known), "limit": max(room, 0)}
         )
-        rows = [_Row(*row) for row in await cursor.fetchall()]
+        rows = [OutboxRow(*row) for row in await cursor.fetchall()]
         self._known.difference_update(done)
+        # Some may have been handed over meanwhile.
+        self._add([row for row in rows if row.id not in self._known])
+        if len(rows) < room and began_s > self._refused_at_s:
+            self.complete_at_s = began_s
+        return len(rows)
+
+    def _add(self, rows: Sequence[OutboxRow]) -> None:
         for row in rows:
             self._known.add(row.id)
             lane = self._lanes.get(row.partition_key)
@@ -130,7 +157,6 @@ class _Relaying:
             task = asyncio.create_task(self._publish_lane(row.partition_key))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        return len(rows)
 
     async def _rest(self) -> None:
         try:
@@ -153,7 +179,7 @@ class _Relaying:
                 self._woken.set()
         del self._lanes[key]
 
-    async def _publish(self, row: _Row) -> None:
+    async def _publish(self, row: OutboxRow) -> None:
         while True:
             try:
                 await self._publisher.publish(

@@ -1,8 +1,10 @@
 """What comes over the bus: calls for the history, assignments of service requests, customers to register."""
 
+from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
-from cordboard_chassis.messaging import Handler, Message, Queue
+from cordboard_chassis.messaging import GroupHandler, Message, Queue
 from cordboard_chassis.refusals import Refused
 from cordboard_chassis.unit_of_work import UnitOfWork
 from cordboard_contracts import EVENTS, Envelope, accounts, names, routing, telephony
@@ -12,13 +14,19 @@ from accounts.domain.interactions import Interaction, agents_in_order, outcome_o
 from accounts.phones import normalise_all
 from accounts.usecases.assign_service_request import assign_service_request
 from accounts.usecases.create_customer import NewContact, NewCustomer
-from accounts.usecases.record_interaction import record_interaction
+from accounts.usecases.record_interactions import record_interactions
 from accounts.usecases.register_customer import register_customer
 
 
-async def on_call(uow: UnitOfWork, envelope: Envelope[telephony.CallEvent]) -> None:
-    """Every change of a call carries the whole call."""
-    await record_interaction(uow, interaction_of(envelope.data.call, envelope.sequence))
+async def on_calls(uow: UnitOfWork, envelopes: Sequence[Envelope[telephony.CallEvent]]) -> None:
+    """Every change of a call carries the whole call, so the newest of each call is enough."""
+    newest: dict[UUID, Envelope[telephony.CallEvent]] = {}
+    for envelope in envelopes:
+        known = newest.get(envelope.data.call.call_id)
+        if known is None or known.sequence < envelope.sequence:
+            newest[envelope.data.call.call_id] = envelope
+    calls = [interaction_of(envelope.data.call, envelope.sequence) for envelope in newest.values()]
+    await record_interactions(uow, calls, newest)
 
 
 async def on_assignment_accepted(uow: UnitOfWork, envelope: Envelope[routing.AssignmentAccepted]) -> None:
@@ -97,10 +105,14 @@ def _speaker(envelope: Envelope[Any]) -> str:
     return "service:" + envelope.source.removeprefix("/")
 
 
-_CALLS: dict[Message, Handler] = {model: on_call for model in EVENTS.values() if issubclass(model, telephony.CallEvent)}
+_CALLS: dict[Message, GroupHandler] = {
+    model: on_calls for model in EVENTS.values() if issubclass(model, telephony.CallEvent)
+}
+LINGER_S = 0.05
+"""Whoever looks into the history may wait so much longer for a call that is just going on."""
 
 QUEUES = (
-    Queue(names.queue("accounts", "interactions"), _CALLS),
+    Queue(names.queue("accounts", "interactions"), group_handlers=_CALLS, linger_s=LINGER_S),
     Queue(names.queue("accounts", "assignments"), {routing.AssignmentAccepted: on_assignment_accepted}),
     Queue(names.queue("accounts", "registrations"), {accounts.RegisterCustomer: on_register_customer}),
 )

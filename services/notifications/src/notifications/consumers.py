@@ -1,6 +1,6 @@
 """What comes from the bus: every event of every service."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from cordboard_chassis.messaging import Queue
@@ -15,6 +15,8 @@ from pydantic_core import to_json
 from notifications.domain.events import NewsItem
 from notifications.usecases.record_events import KnownSubscriptions, Retention, record_events
 
+LINGER_S = 0.02
+"""Long enough for the events of a busy second to share a few transactions, and nothing to a person at a desktop."""
 OUTWARD = {"specversion", "id", "source", "type", "subject", "time", "datacontenttype", "data", "orgpath"} | {
     "sequence",
     "correlationid",
@@ -27,10 +29,10 @@ def queues(retention: Retention) -> list[Queue]:
     """One queue; `known` lives as long as its consumer."""
     known = KnownSubscriptions()
 
-    async def record(uow: UnitOfWork, envelope: Envelope[Any]) -> None:
-        await record_events(uow, known, retention, [news_of(envelope)])
+    async def record(uow: UnitOfWork, envelopes: Sequence[Envelope[Any]]) -> None:
+        await record_events(uow, known, retention, [news_of(envelope) for envelope in envelopes])
 
-    return [Queue(names.queue("notifications", "events"), every_event=record)]
+    return [Queue(names.queue("notifications", "events"), every_event=record, linger_s=LINGER_S)]
 
 
 def news_of(envelope: Envelope[Any]) -> NewsItem:

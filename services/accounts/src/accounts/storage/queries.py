@@ -8,6 +8,7 @@ from uuid import UUID
 
 from cordboard_chassis.auth.org_paths import ROOT, is_within, within
 from cordboard_chassis.unit_of_work import UnitOfWork
+from pydantic_core import to_json
 from sqlalchemy import (
     Row,
     Select,
@@ -297,34 +298,47 @@ async def insert_registration(uow: UnitOfWork, source_ref: str, customer: Custom
 
 # --- interactions ---
 
-_SNAPSHOT = (
-    "sequence",
-    "workspace",
-    "org_path",
-    "direction",
-    "from_number",
-    "dialled",
-    "agent_ids",
-    "outcome",
-    "started_at",
-    "answered_at",
-    "ended_at",
+_SNAPSHOT = {
+    "sequence": "bigint",
+    "workspace": "text",
+    "org_path": "text",
+    "direction": "text",
+    "from_number": "text",
+    "dialled": "text",
+    "agent_ids": "text[]",
+    "outcome": "text",
+    "started_at": "timestamptz",
+    "answered_at": "timestamptz",
+    "ended_at": "timestamptz",
+}
+
+
+# Rows as one JSON document: one statement to prepare, however many there are. Ordered, so that two transactions
+# with the same calls wait for each other instead of deadlocking.
+_STORE_INTERACTIONS = text(
+    f"""
+    INSERT INTO interactions ({", ".join(_SNAPSHOT)}, interaction_id, recorded)
+    SELECT {", ".join(_SNAPSHOT)}, interaction_id, false
+    FROM json_to_recordset(CAST(:rows AS json)) AS given (
+        {", ".join(f"{name} {kind}" for name, kind in _SNAPSHOT.items())}, interaction_id uuid
+    )
+    ORDER BY interaction_id
+    ON CONFLICT (interaction_id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _SNAPSHOT)}
+    WHERE interactions.sequence < excluded.sequence
+    RETURNING interaction_id, recorded
+    """
 )
 
 
-async def store_interaction(uow: UnitOfWork, interaction: Interaction) -> bool | None:
-    """Replace what is stored if this is newer. Returns whether its end was recorded before; None if not newer."""
-    row = {name: getattr(interaction, name) for name in _SNAPSHOT}
-    row["agent_ids"] = list(interaction.agent_ids)
-    statement = postgresql.insert(interactions).values(interaction_id=interaction.interaction_id, recorded=False, **row)
-    recorded: bool | None = await uow.scalar(
-        statement.on_conflict_do_update(
-            index_elements=[interactions.c.interaction_id],
-            set_={name: statement.excluded[name] for name in _SNAPSHOT},
-            where=interactions.c.sequence < statement.excluded.sequence,
-        ).returning(interactions.c.recorded)
-    )
-    return recorded
+async def store_interactions(uow: UnitOfWork, given: Iterable[Interaction]) -> dict[UUID, bool]:
+    """Replace what is stored by what is newer, one row a call. Returns, for what was newer, whether its end was
+    recorded before."""
+    rows = [
+        {name: getattr(interaction, name) for name in _SNAPSHOT} | {"interaction_id": interaction.interaction_id}
+        for interaction in given
+    ]
+    stored = await uow.all(_STORE_INTERACTIONS, {"rows": to_json(rows).decode()})
+    return {row.interaction_id: row.recorded for row in stored}
 
 
 async def record_end(uow: UnitOfWork, interaction_id: UUID, customer_id: UUID | None, contact_id: UUID | None) -> None:

@@ -39,10 +39,9 @@ RECORD = text(
         SELECT e.id, nextval('events_position'), e.type, e.org_path, string_to_array(e.agents, ','), e.occurred_at,
             statement_timestamp() + make_interval(secs => e.keep_s), e.body
         FROM gate, (
-            SELECT * FROM unnest(
-                CAST(:ids AS uuid[]), CAST(:types AS text[]), CAST(:org_paths AS text[]), CAST(:agents AS text[]),
-                CAST(:times AS timestamptz[]), CAST(:keeps_s AS float8[]), CAST(:bodies AS text[])
-            ) WITH ORDINALITY AS given (id, type, org_path, agents, occurred_at, keep_s, body, number)
+            SELECT * FROM ROWS FROM (json_to_recordset(CAST(:events AS json)) AS (
+                id uuid, type text, org_path text, agents text, occurred_at timestamptz, keep_s float8, body text
+            )) WITH ORDINALITY AS given (id, type, org_path, agents, occurred_at, keep_s, body, number)
             ORDER BY number
         ) AS e
         ON CONFLICT (id) DO NOTHING

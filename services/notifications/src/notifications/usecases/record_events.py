@@ -7,6 +7,7 @@ from uuid import UUID
 
 from cordboard_chassis.unit_of_work import UnitOfWork
 from cordboard_contracts import new_id
+from pydantic_core import to_json
 
 from notifications.domain.events import NewsItem
 from notifications.domain.subscriptions import Subscription, Subscriptions
@@ -51,21 +52,20 @@ async def record_events(
         {
             "stream": queries.STREAM_CHANNEL,
             "deliveries": queries.DELIVERIES_CHANNEL,
-            **queries.arrays(
+            "events": to_json(
                 [
-                    (
-                        item.id,
-                        item.type,
-                        item.org_path,
-                        ",".join(item.agents),
-                        item.occurred_at,
-                        retention.ledger_s if item.id in wanted else retention.stream_s,
-                        item.body,
-                    )
+                    {
+                        "id": item.id,
+                        "type": item.type,
+                        "org_path": item.org_path,
+                        "agents": ",".join(item.agents),
+                        "occurred_at": item.occurred_at,
+                        "keep_s": retention.ledger_s if item.id in wanted else retention.stream_s,
+                        "body": item.body,
+                    }
                     for item in items
-                ],
-                *("ids", "types", "org_paths", "agents", "times", "keeps_s", "bodies"),
-            ),
+                ]
+            ).decode(),
             **queries.arrays(matches, "delivery_ids", "event_ids", "endpoint_ids"),
         },
     )

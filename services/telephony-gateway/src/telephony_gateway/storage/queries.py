@@ -9,6 +9,8 @@ from uuid import UUID
 import sqlalchemy as sa
 from cordboard_chassis.auth.org_paths import within
 from cordboard_chassis.unit_of_work import UnitOfWork
+from cordboard_contracts.routing import Agent, AgentState
+from pydantic_core import to_json
 from sqlalchemy import Row
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 
@@ -19,19 +21,17 @@ from telephony_gateway.domain.words import DeviceState
 from telephony_gateway.storage import call_json
 from telephony_gateway.storage.tables import agents, calls, devices, pbxs
 
+# Rows travel as one JSON document: that is quicker to write than arrays of texts full of quotes.
 _WRITE_CALLS = sa.text(
     """
     INSERT INTO calls (call_id, pbx_id, workspace, org_path, direction, state, from_number, agent_ids, offered_at,
                        cleared_at, version, body)
     SELECT call_id, pbx_id, workspace, org_path, direction, state, from_number, string_to_array(agent_ids, ','),
            offered_at, cleared_at, version, CAST(body AS jsonb)
-    FROM unnest(
-        CAST(:call_id AS uuid[]), CAST(:pbx_id AS text[]), CAST(:workspace AS text[]), CAST(:org_path AS text[]),
-        CAST(:direction AS text[]), CAST(:state AS text[]), CAST(:from_number AS text[]),
-        CAST(:agent_ids AS text[]), CAST(:offered_at AS timestamptz[]), CAST(:cleared_at AS timestamptz[]),
-        CAST(:version AS bigint[]), CAST(:body AS text[])
-    ) AS c (call_id, pbx_id, workspace, org_path, direction, state, from_number, agent_ids, offered_at, cleared_at,
-            version, body)
+    FROM json_to_recordset(CAST(:rows AS json)) AS c (
+        call_id uuid, pbx_id text, workspace text, org_path text, direction text, state text, from_number text,
+        agent_ids text, offered_at timestamptz, cleared_at timestamptz, version bigint, body text
+    )
     ON CONFLICT (call_id) DO UPDATE SET
         state = excluded.state, agent_ids = excluded.agent_ids, cleared_at = excluded.cleared_at,
         version = excluded.version, body = excluded.body
@@ -49,6 +49,22 @@ _WRITE_DEVICES = sa.text(
     ) AS d (pbx_id, device_id, workspace, org_path, state, told, changed_at, version)
     ON CONFLICT (pbx_id, device_id) DO UPDATE SET
         state = excluded.state, told = excluded.told, changed_at = excluded.changed_at, version = excluded.version
+    """
+)
+# Ordered, so that two transactions with the same agents wait for each other instead of deadlocking.
+_WRITE_AGENTS = sa.text(
+    """
+    INSERT INTO agents (workspace, agent_id, org_path, device_id, on_duty, since, version)
+    SELECT workspace, agent_id, org_path, device_id, on_duty, since, version
+    FROM json_to_recordset(CAST(:rows AS json)) AS a (
+        workspace text, agent_id text, org_path text, device_id text, on_duty boolean, since timestamptz,
+        version bigint
+    )
+    ORDER BY workspace, agent_id
+    ON CONFLICT (workspace, agent_id) DO UPDATE SET
+        org_path = excluded.org_path, device_id = excluded.device_id, on_duty = excluded.on_duty,
+        since = excluded.since, version = excluded.version
+    WHERE agents.version < excluded.version
     """
 )
 _PURGE = sa.text(
@@ -283,20 +299,29 @@ async def write_calls(uow: UnitOfWork, changed: Iterable[Call]) -> None:
         await uow.execute(
             _WRITE_CALLS,
             {
-                "call_id": [c.call_id for c in rows],
-                "pbx_id": [c.pbx_id for c in rows],
-                "workspace": [c.workspace for c in rows],
-                "org_path": [c.org_path for c in rows],
-                "direction": [c.direction.value for c in rows],
-                "state": [c.state.value for c in rows],
-                "from_number": [c.from_number for c in rows],
-                "agent_ids": [",".join(c.agent_ids) for c in rows],
-                "offered_at": [c.offered_at for c in rows],
-                "cleared_at": [c.cleared_at for c in rows],
-                "version": [c.version for c in rows],
-                "body": [call_json.to_json(c) for c in rows],
+                "rows": _document(
+                    {
+                        "call_id": c.call_id,
+                        "pbx_id": c.pbx_id,
+                        "workspace": c.workspace,
+                        "org_path": c.org_path,
+                        "direction": c.direction,
+                        "state": c.state,
+                        "from_number": c.from_number,
+                        "agent_ids": ",".join(c.agent_ids),
+                        "offered_at": c.offered_at,
+                        "cleared_at": c.cleared_at,
+                        "version": c.version,
+                        "body": call_json.to_json(c),
+                    }
+                    for c in rows
+                )
             },
         )
+
+
+def _document(rows: Iterable[dict[str, Any]]) -> str:
+    return to_json(list(rows)).decode()
 
 
 async def list_calls(
@@ -342,31 +367,21 @@ async def purge_calls(uow: UnitOfWork, before: datetime, limit: int) -> int:
 # Agents
 
 
-async def write_agent(
-    uow: UnitOfWork,
-    *,
-    workspace: str,
-    agent_id: str,
-    org_path: str,
-    device_id: str | None,
-    on_duty: bool,
-    since: datetime,
-    version: int,
-) -> None:
-    """Who sits where, unless something newer is known."""
-    values = {
-        "org_path": org_path,
-        "device_id": device_id,
-        "on_duty": on_duty,
-        "since": since,
-        "version": version,
-    }
-    statement = insert(agents).values(workspace=workspace, agent_id=agent_id, **values)
-    await uow.execute(
-        statement.on_conflict_do_update(
-            index_elements=["workspace", "agent_id"], set_=values, where=agents.c.version < version
-        )
+async def write_agents(uow: UnitOfWork, versions: Iterable[tuple[int, Agent]]) -> None:
+    """Who sits where, unless something newer is known; each agent once, with the version of what is said."""
+    rows = _document(
+        {
+            "workspace": agent.workspace,
+            "agent_id": agent.agent_id,
+            "org_path": agent.org_path,
+            "device_id": agent.device_id,
+            "on_duty": agent.state is not AgentState.OFFLINE,
+            "since": agent.since,
+            "version": version,
+        }
+        for version, agent in versions
     )
+    await uow.execute(_WRITE_AGENTS, {"rows": rows})
 
 
 async def agents_at(uow: UnitOfWork, workspace: str, device_ids: Collection[str]) -> dict[str, str]:

@@ -1,22 +1,34 @@
-"""Write a call into the history, as it is by its newest event."""
+"""Write calls into the history, each as it is by its newest event."""
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 from uuid import UUID
 
 from cordboard_chassis.unit_of_work import UnitOfWork
+from cordboard_contracts import Envelope
 from cordboard_contracts import accounts as contract
 
 from accounts.domain.interactions import Interaction
 from accounts.storage import queries
 
 
-async def record_interaction(uow: UnitOfWork, interaction: Interaction) -> None:
-    """Store what is newer than what is there, whatever the order and however often it comes.
+async def record_interactions(
+    uow: UnitOfWork, interactions: Sequence[Interaction], causes: Mapping[UUID, Envelope[Any]] = MappingProxyType({})
+) -> None:
+    """Store what is newer than what is there, whatever the order and however often it comes; one for each call.
 
-    When it is over for the first time, find whose it is and tell that it stands in the history; never again.
+    Of those that are over for the first time, find whose they are and tell that they stand in the history; never
+    again. ``causes`` are the messages, by call.
     """
-    told = await queries.store_interaction(uow, interaction)
-    if told is None or told or not interaction.over:
-        return
+    told = await queries.store_interactions(uow, interactions)
+    for interaction in interactions:
+        if interaction.over and told.get(interaction.interaction_id) is False:
+            uow.cause = causes.get(interaction.interaction_id)
+            await _conclude(uow, interaction)
+
+
+async def _conclude(uow: UnitOfWork, interaction: Interaction) -> None:
     customer_id, contact_id = await _whose(uow, interaction)
     await queries.record_end(uow, interaction.interaction_id, customer_id, contact_id)
     uow.emit(
