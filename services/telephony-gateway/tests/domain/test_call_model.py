@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from telephony_gateway.domain import control
 from telephony_gateway.domain.announcements import Kind, announce
-from telephony_gateway.domain.call import Call, Span
+from telephony_gateway.domain.call import Call, Hold, Span
 from telephony_gateway.domain.lines import Line
 from telephony_gateway.domain.pbx_commands import ClearLeg, Connect
 from telephony_gateway.domain.pbx_events import (
@@ -356,7 +356,7 @@ def test_an_answered_call_from_ring_to_hang_up() -> None:
     over = played(back, CallCleared(at=at(30), call="c1", by=Party.CUSTOMER, cause="16"))
     assert kinds(back, over) == ["cleared"]
     assert over.talk == (Span(at(5), at(30)),)
-    assert over.connections[0].holds == (Span(at(10), at(15)),)
+    assert over.connections[0].holds == (Hold(at(10), at(15), retrieved=True),)
     assert (over.cleared_by, over.cause, over.connections[0].state) == (Party.CUSTOMER, "16", LegState.CLEARED)
 
 
@@ -572,7 +572,7 @@ class TestAfterBlindness:
         now = lay_over(call, self.live(seen), ConnectionUp(at=at(8)), at(1))
         assert kinds(call, now) == ["answered", "held"]
         assert now.answered_at == at(4)
-        assert now.connections[0].holds == (Span(at(6)),)
+        assert now.connections[0].holds == (Hold(at(6)),)
 
     def test_a_leg_that_is_gone_has_ended_and_the_caller_waits(self) -> None:
         call, _ = talking()

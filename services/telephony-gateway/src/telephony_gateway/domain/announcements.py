@@ -39,15 +39,15 @@ class Announcement:
 def announce(before: Call | None, after: Call) -> tuple[Announcement, ...]:
     """The events that lead from ``before`` (None: the call is new) to ``after``.
 
-    A call that ends says only that: its last snapshot tells the rest. Only inbound calls are *offered*.
+    A call that ends says only that: its last snapshot tells the rest. *Offered* are inbound calls that wait for us.
     """
     if after.is_cleared and (before is None or not before.is_cleared):
         return (Announcement(Kind.CLEARED),)
     found: list[Announcement] = []
-    if before is None:
-        if after.direction is Direction.INBOUND:
-            found.append(Announcement(Kind.OFFERED))
-    elif before.attributes != after.attributes:
+    waited = before is not None and before.waits
+    if after.direction is Direction.INBOUND and after.waits and not waited:
+        found.append(Announcement(Kind.OFFERED))
+    elif before is not None and before.attributes != after.attributes:
         found.append(Announcement(Kind.ATTRIBUTES_CHANGED))
     for connection in after.connections:
         old = before.leg(connection.leg) if before is not None else None

@@ -42,12 +42,24 @@ class Span:
     ended_at: datetime | None = None
 
 
+@dataclass(frozen=True)
+class Hold(Span):
+    """A stretch of time on hold."""
+
+    by: Party = Party.AGENT
+    """GATEWAY: it took the customer out of the conversation."""
+    retrieved: bool = False
+    """Whether it ended by coming back."""
+
+
 @dataclass(frozen=True, order=True)
 class HoldMark:
     """The agent put the customer on hold, or came back."""
 
     at: datetime
     retrieved: bool
+    by: Party = Party.AGENT
+    """GATEWAY: it took the customer out of the conversation and back."""
 
 
 class Joining(StrEnum):
@@ -115,26 +127,26 @@ class Connection:
         return any(span.ended_at is None for span in self._hold_spans())
 
     @property
-    def holds(self) -> tuple[Span, ...]:
+    def holds(self) -> tuple[Hold, ...]:
         """When this agent had the customer on hold; a hold ends with the leg at the latest."""
         spans = []
         for span in self._hold_spans():
             ended_at = self.ended_at if span.ended_at is None else span.ended_at
             if ended_at is not None:
                 ended_at = max(ended_at, span.started_at)
-            spans.append(Span(span.started_at, ended_at))
+            spans.append(replace(span, ended_at=ended_at))
         return tuple(spans)
 
-    def _hold_spans(self) -> Iterator[Span]:
-        started_at: datetime | None = None
+    def _hold_spans(self) -> Iterator[Hold]:
+        began: HoldMark | None = None
         for mark in self.hold_marks:
-            if not mark.retrieved and started_at is None:
-                started_at = mark.at
-            elif mark.retrieved and started_at is not None:
-                yield Span(started_at, mark.at)
-                started_at = None
-        if started_at is not None:
-            yield Span(started_at)
+            if not mark.retrieved and began is None:
+                began = mark
+            elif mark.retrieved and began is not None:
+                yield Hold(began.at, mark.at, began.by, retrieved=True)
+                began = None
+        if began is not None:
+            yield Hold(began.at, by=began.by)
 
 
 class OrderState(StrEnum):
@@ -196,6 +208,8 @@ class Call:
     from_name: str
     dialled: str
     offered_at: datetime
+    waits: bool = True
+    """Whether it is, or ever was, for the gateway to find an agent; else the PBX's own dialplan or queue does."""
     trunk: str | None = None
     territory: str | None = None
     diverted_from: str | None = None
@@ -267,10 +281,22 @@ class Call:
             return None
         return joined_at
 
+    def given_away_at(self, connection: Connection) -> datetime | None:
+        """When this agent's customer was given to another by a transfer."""
+        moved_at = (c.moved_at for c in self.connections if c.moved_from == connection.leg)
+        return min((at for at in moved_at if at is not None), default=None)
+
     def parted_at(self, connection: Connection) -> datetime | None:
-        """When this agent and the customer were connected no more: one left, or the customer was given to another."""
-        given_at = [c.moved_at for c in self.connections if c.moved_from == connection.leg and c.moved_at is not None]
-        over_at = [at for at in (connection.ended_at, self.customer_left_at, *given_at) if at is not None]
+        """When this agent and the customer were connected no more: one left, or the customer was given to another.
+
+        Who is held counts as connected, unless the gateway took the customer away and never brought them back.
+        """
+        given_at = self.given_away_at(connection)
+        over_at = [at for at in (connection.ended_at, self.customer_left_at, given_at) if at is not None]
+        last_hold = max(connection.holds, key=lambda hold: hold.started_at, default=None)
+        taken_away = last_hold is not None and last_hold.by is Party.GATEWAY and not last_hold.retrieved
+        if given_at is not None and last_hold is not None and taken_away:
+            over_at.append(last_hold.started_at)
         return min(over_at, default=None)
 
     @property

@@ -51,6 +51,8 @@ class LiveCall:
     diverted_from: str | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
     offered_at: datetime
+    waits: bool = True
+    """See `CallOffered.waits`; false also of a call that has not waited yet and is connected by the PBX itself."""
     customer_answered_at: datetime | None = None
     """Outbound calls: when the customer picked up."""
     legs: tuple[LiveLeg, ...] = ()
@@ -96,7 +98,10 @@ class CallEvent(PbxEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class CallOffered(CallEvent):
-    """A call is new. Inbound: it waits for the gateway to connect it. Outbound: ``dialled`` is the customer.
+    """A call is new. Outbound: ``dialled`` is the customer.
+
+    Inbound: it waits for the gateway to connect it, or will when `CustomerWaits` says so (``waits`` is false): until
+    then it is in an IVR, or the PBX's own queue distributes it.
 
     ``from_number`` is as it stood on the wire: national, international, ``sip:`` address, ``anonymous``; None
     when there was none. ``from_name`` is decoded text. ``trunk`` is the PBX's name of the line it came in on.
@@ -110,6 +115,7 @@ class CallOffered(CallEvent):
     diverted_from: str | None = None
     """The number that was called at first, when the call was diverted to ``dialled``."""
     attributes: Mapping[str, str] = field(default_factory=dict)
+    waits: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +130,7 @@ class CustomerAnswered(CallEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class CustomerWaits(CallEvent):
-    """The last agent is gone and the customer is not: they wait again, for whomever the gateway connects."""
+    """The customer waits for whomever the gateway connects: for the first time, or again as the last agent is gone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,6 +204,9 @@ class LegDiverted(LegEvent):
 @dataclass(frozen=True, kw_only=True)
 class LegHeld(LegEvent):
     """This agent put the customer on hold."""
+
+    by: Party = Party.AGENT
+    """AGENT: on the phone. GATEWAY: it took the customer out of the conversation."""
 
 
 @dataclass(frozen=True, kw_only=True)

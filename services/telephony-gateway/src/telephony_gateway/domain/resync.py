@@ -34,6 +34,8 @@ def lay_over(call: Call, live: LiveCall, up: ConnectionUp, lost_at: datetime | N
     """A call that is up: legs that are there are as the snapshot says, others have ended."""
     if call.is_cleared:
         return call
+    if live.waits and not call.waits:
+        call = replace(call, waits=True)
     if live.customer_answered_at is not None:
         call = replace(call, customer_answered_at=earliest(call.customer_answered_at, live.customer_answered_at))
     call, _ = apply(call, AttributesSet(at=live.offered_at, call=live.call, attributes=live.attributes))

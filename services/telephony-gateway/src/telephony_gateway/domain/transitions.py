@@ -111,6 +111,7 @@ def new_call(pbx_id: str, line: Line, event: CallOffered | LiveCall) -> Call:
             from_name=text.clean(event.from_name, text.MAX_NAME),
             dialled=dialled,
             offered_at=offered_at,
+            waits=event.waits,
             trunk=line.trunk,
             territory=line.territory,
             diverted_from=text.clean(event.diverted_from or "", text.MAX_ADDRESS) or None,
@@ -145,7 +146,7 @@ def _apply(call: Call, event: CallEvent) -> Applied:  # noqa: PLR0911 (one line 
         case AttributesSet():
             return _with_attributes(call, event.attributes, event.at)
         case CustomerWaits():
-            return waiting_again(call), Outcome.APPLIED
+            return replace(waiting_again(call), waits=True), Outcome.APPLIED
         case CustomerFailed():
             return replace(call, customer_failure=call.customer_failure or event.reason), Outcome.APPLIED
         case CustomerLeft():
@@ -218,13 +219,15 @@ def _changed_leg(connection: Connection, event: LegEvent) -> Connection:  # noqa
         case LegFailed() | LegCleared():
             return replace(connection, leaving_at=earliest(connection.leaving_at, at))
         case LegHeld():
-            return _marked(connection, HoldMark(at, retrieved=False))
+            return _marked(connection, HoldMark(at, retrieved=False, by=event.by))
         case LegRetrieved():
             return _marked(connection, HoldMark(at, retrieved=True))
         case CallTransferred():
             moved_from = connection.moved_from or event.from_leg
             moved = _moved(connection, at, Joining.TRANSFER)
-            return replace(moved, moved_from=moved_from, given_by=connection.given_by or event.by)
+            # What the phone did is told for certain, what the gateway did is also inferred.
+            given_by = event.by if connection.given_by is not Party.AGENT else Party.AGENT
+            return replace(moved, moved_from=moved_from, given_by=given_by)
         case CallConferenced():
             return _moved(connection, at, Joining.CONFERENCE)
         case _:

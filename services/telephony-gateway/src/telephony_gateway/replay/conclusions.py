@@ -147,8 +147,10 @@ def _holds(call: Call, seconds: Seconds) -> list[dict[str, Any]]:
     found = []
     for connection in call.connections:
         for hold in connection.holds:
-            until = call.parted_at(connection) if hold.ended_at is None else hold.ended_at
-            found.append({"by": connection.device_id, "from": seconds(hold.started_at), "to": _seconds(until, seconds)})
+            over_at = [at for at in (hold.ended_at, call.given_away_at(connection), call.cleared_at) if at is not None]
+            by = "gateway" if hold.by is Party.GATEWAY else connection.device_id
+            until = _seconds(min(over_at, default=None), seconds)
+            found.append({"by": by, "from": seconds(hold.started_at), "to": until})
     return sorted(found, key=lambda hold: hold["from"])
 
 
