@@ -11,6 +11,7 @@ from cordboard_chassis.supervision import Background
 
 from telephony_gateway.api import calls, devices, pbxs
 from telephony_gateway.consumers import QUEUES
+from telephony_gateway.drivers.asterisk_ari import AsteriskAriDriver
 from telephony_gateway.drivers.interface import DriverFactory
 from telephony_gateway.drivers.virtual import VirtualDriver
 from telephony_gateway.settings import GatewaySettings
@@ -18,7 +19,7 @@ from telephony_gateway.storage import queries
 from telephony_gateway.usecases.own_pbx import MESSAGES, Watch, own_pbx
 from telephony_gateway.usecases.purge_calls import purge_calls
 
-DRIVERS: Mapping[str, DriverFactory] = {"virtual": VirtualDriver}
+DRIVERS: Mapping[str, DriverFactory] = {"asterisk-ari": AsteriskAriDriver, "virtual": VirtualDriver}
 
 DESCRIPTION = """
 What PBXs say, normalised: calls, their connections to agents, and devices, in the words of CSTA (ECMA-269).

@@ -93,6 +93,7 @@ log = logging.getLogger(__name__)
 APPLICATION = "contactcentre"
 INBOUND = "inbound"
 DIVERTED_FROM = "diverted_from"
+REPLACED = "another gateway took over"
 SNAPSHOT_S = 10.0
 MAX_WAITING_EVENTS = 20_000
 """While the answers to what is up are awaited."""
@@ -510,7 +511,7 @@ class AsteriskAriInterpreter:
 
     def _replaced(self, event: Event, _at: datetime) -> None:
         if event.text("application") in ("", self._application):
-            self._outbox.broken = "another gateway took over"
+            self._outbox.broken = REPLACED
 
     def _stasis_start(self, event: Event, at: datetime) -> None:
         channel, replaced = event.channel(), event.channel("replace_channel")
