@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import signal
 import socket
 import sys
@@ -250,6 +251,7 @@ def run(
         @command.command(role, help=what)
         def serve() -> None:
             given = settings()
+            os.nice(given.niceness)
             service = build(given)
             start_logging(service.name, given)
             start_tracing(service.name, given)

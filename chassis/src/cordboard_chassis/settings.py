@@ -47,6 +47,9 @@ class ServiceSettings(BaseSettings):
     """One log line per HTTP request; refusals and failures are logged in any case."""
     instance: str = Field(default_factory=_instance)
     """Name of this process among the replicas of its service; in every log line and metric."""
+    niceness: Annotated[int, Field(ge=0, le=19)] = 0
+    """By how much it gives way to other processes of the machine (``nice``): where all services share a machine, those
+    that no caller waits for leave the processor to those that a caller does."""
     shutdown_s: Annotated[float, Field(gt=0, le=300)] = 10.0
     """How long what is in flight may take to finish after SIGTERM."""
 

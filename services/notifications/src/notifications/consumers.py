@@ -15,7 +15,7 @@ from pydantic_core import to_json
 from notifications.domain.events import NewsItem
 from notifications.usecases.record_events import KnownSubscriptions, Retention, record_events
 
-LINGER_S = 0.02
+LINGER_S = 0.04
 """Long enough for the events of a busy second to share a few transactions, and nothing to a person at a desktop."""
 OUTWARD = {"specversion", "id", "source", "type", "subject", "time", "datacontenttype", "data", "orgpath"} | {
     "sequence",
