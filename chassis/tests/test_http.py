@@ -130,7 +130,7 @@ async def _chunks(size: int) -> AsyncIterator[bytes]:
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_a_body_that_is_too_large_is_not_read(api: Deployed, chunked: bool) -> None:
     content: Any = _chunks(BODY_LIMIT + 200_000) if chunked else b'{"text": "' + b"x" * BODY_LIMIT + b'"}'
-    problem(await here(api).post("/v1/notes", content=content, headers=JSON), 413, "body-too-large")
+    problem(await here(api).post("/v1/notes", content=content, headers=JSON), 413, "body-too-large", "body")
 
 
 @pytest.mark.parametrize("media_type", [None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
@@ -154,7 +154,7 @@ async def test_json_by_its_other_names_is_read_as_strictly(api: Deployed, media_
 
 @pytest.mark.parametrize("path", ["/", "/v1", "/v1/nothing", "/v1/notes/", "/v2/notes", "/v1/x/../y", "/docs"])
 async def test_an_unknown_path_is_not_found(api: Deployed, path: str) -> None:
-    problem(await here(api).get(path), 404, "not-found")
+    problem(await here(api).get(path), 404, "not-found", "path")
 
 
 async def test_an_unknown_method_says_which_ones_there_are(api: Deployed) -> None:
@@ -168,6 +168,8 @@ async def test_an_unknown_method_says_which_ones_there_are(api: Deployed) -> Non
     ("query", "field"),
     [
         ("?limt=5", "limt"),
+        ("?=5", "query"),
+        ("?%0d%0aSet-Cookie:x=5", "\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}Set-Cookie:x"),
         ("?limit=0", "limit"),
         ("?limit=201", "limit"),
         ("?limit=ten", "limit"),

@@ -284,3 +284,11 @@ async def centre(shared_centre: Centre) -> Centre:
     """A workspace ``main`` at ``/cn`` in which nothing is: no agents, no open work, no rules but the last."""
     await shared_centre.clear()
     return shared_centre
+
+
+@pytest_asyncio.fixture
+async def new_centre(bus: TestBus, deploy: Deployment) -> Centre:
+    """One for tests that do to it what others would not bear."""
+    made = Centre(await deploy(build, RoutingSettings), bus)
+    await made.set_up()
+    return made

@@ -13,7 +13,7 @@ from cordboard_chassis.auth.principal import Authenticator
 from cordboard_chassis.database import Database
 from cordboard_chassis.http import openapi
 from cordboard_chassis.http.edge import Edge
-from cordboard_chassis.http.problems import HANDLERS
+from cordboard_chassis.http.problems import HANDLERS, printable
 from cordboard_chassis.http.strict_json import StrictJson
 from cordboard_chassis.refusals import Invalid
 
@@ -132,7 +132,8 @@ def _refuse_unknown_query_parameters() -> Callable[[Request], None]:
         names = known.get((request.method.lower(), context.path_format))
         unknown = sorted(set(request.query_params) - names) if names is not None else []
         if unknown:
-            raise Invalid("is not a parameter of this request", unknown[0], code="invalid-request")
+            field = printable(unknown[0]) or "query"
+            raise Invalid("is not a parameter of this request", field, code="invalid-request")
 
     return check  # type: ignore[return-value]
 

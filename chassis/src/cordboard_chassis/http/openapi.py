@@ -85,7 +85,7 @@ def _declare_problems(path: str, method: str, operation: dict[str, Any]) -> None
     statuses = {503}
     if operation.get("security"):
         statuses |= {401, 403}
-    if "{" in path:
+    if "{" in path or any(parameter["in"] == "query" and parameter.get("required") for parameter in parameters):
         statuses |= {404, 422}
     if parameters or method == "get":
         statuses.add(422)

@@ -88,13 +88,19 @@ def unavailable(detail: str, *, instance: str, code: str = "unavailable") -> Res
     return problem_response(503, code, detail, instance=instance, headers={"Retry-After": str(RETRY_AFTER_S)})
 
 
+_PLACES = {400: "body", 404: "path", 413: "body"}
+"""What is wrong when the framework, not one of our routes, answers so."""
+
+
 def of_status(
     status: int, *, instance: str, detail: str | None = None, headers: Mapping[str, str] | None = None
 ) -> Response:
     """The problem that goes with a bare status: 404 of an unknown path, 405, 413."""
     phrase = HTTPStatus(status).phrase
     code = {413: "body-too-large"}.get(status, phrase.lower().replace(" ", "-"))
-    return problem_response(status, code, detail or phrase, instance=instance, headers=headers)
+    reason = printable(detail or phrase)
+    errors = [FieldError(field=_PLACES[status], reason=reason)] if status in _PLACES else []
+    return problem_response(status, code, reason, instance=instance, errors=errors, headers=headers)
 
 
 def _refused(request: Request, error: Exception) -> Response:

@@ -489,7 +489,7 @@ def _refused(refusal: core.EngineRefusal) -> Refused:
     detail = str(refusal) or refusal.code.replace("-", " ")
     match refusal:
         case core.UnknownAgent():
-            return NotFound(detail)
+            return NotFound(detail, "agent_id")
         case core.UnknownQueue():
             return Invalid(detail, "queue")
         case _:

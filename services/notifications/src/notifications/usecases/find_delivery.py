@@ -25,9 +25,9 @@ async def find_delivery(
     """
     row = await uow.one(queries.delivery(delivery_id))
     if row is None or not is_within(row.org_path, uow.scope):
-        raise NotFound(f"no delivery {delivery_id}")
+        raise NotFound(f"no delivery {delivery_id}", "delivery_id")
     if await uow.one(queries.endpoint(uow.scope, partner_id, row.endpoint_id)) is None:
-        raise NotFound(f"no delivery {delivery_id}")
+        raise NotFound(f"no delivery {delivery_id}", "delivery_id")
     return row, await uow.all(queries.attempts_of(delivery_id, MAX_ATTEMPTS_SHOWN))
 
 

@@ -11,9 +11,7 @@ from sqlalchemy import Row
 from notifications.storage import queries
 
 
-async def find_endpoint(
-    uow: UnitOfWork, partner_id: str | None, endpoint_id: UUID, field: str | None = None
-) -> Row[Any]:
+async def find_endpoint(uow: UnitOfWork, partner_id: str | None, endpoint_id: UUID) -> Row[Any]:
     """The endpoint with its health; with ``partner_id`` only if it is this partner's.
 
     Raises:
@@ -21,7 +19,7 @@ async def find_endpoint(
     """
     row = await uow.one(queries.endpoint(uow.scope, partner_id, endpoint_id))
     if row is None:
-        raise NotFound(f"no endpoint {endpoint_id}", field)
+        raise NotFound(f"no endpoint {endpoint_id}", "endpoint_id")
     return row
 
 
@@ -33,7 +31,7 @@ async def hold_endpoint(uow: UnitOfWork, partner_id: str | None, endpoint_id: UU
     """
     row = await uow.one(queries.endpoint_for_update(uow.scope, partner_id, endpoint_id))
     if row is None:
-        raise NotFound(f"no endpoint {endpoint_id}")
+        raise NotFound(f"no endpoint {endpoint_id}", "endpoint_id")
     return row
 
 

@@ -20,11 +20,11 @@ async def redeliver(uow: UnitOfWork, partner_id: str | None, delivery_id: UUID, 
     """
     held = await uow.one(queries.delivery_for_update(delivery_id))
     if held is None:
-        raise NotFound(f"no delivery {delivery_id}")
+        raise NotFound(f"no delivery {delivery_id}", "delivery_id")
     try:
         endpoint = await find_endpoint(uow, partner_id, held.endpoint_id)
     except NotFound as error:
-        raise NotFound(f"no delivery {delivery_id}") from error
+        raise NotFound(f"no delivery {delivery_id}", "delivery_id") from error
     if held.sending:
         raise Conflict("it is being sent just now", code="being-sent")
     if not endpoint.enabled:

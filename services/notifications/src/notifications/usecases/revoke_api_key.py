@@ -13,5 +13,5 @@ async def revoke_api_key(uow: UnitOfWork, key_id: str) -> None:
         NotFound: there is no such key.
     """
     if await uow.one(queries.api_key(uow.scope, key_id)) is None:
-        raise NotFound(f"no API key {key_id}")
+        raise NotFound(f"no API key {key_id}", "key_id")
     await uow.execute(queries.REVOKE_API_KEY, {"id": key_id})

@@ -40,7 +40,7 @@ def scope_for_agent(caller: Principal, agent_id: str) -> str:
     if own is None:
         return caller.org_path
     if own != agent_id:
-        raise NotFound(f"there is no agent {agent_id}")
+        raise NotFound(f"there is no agent {agent_id}", "agent_id")
     return ROOT
 
 
@@ -57,15 +57,15 @@ def own_agent_id(caller: Principal) -> str | None:
     return caller.agent_id
 
 
-async def workspace_of(uow: UnitOfWork, workspace_id: str) -> Row[tuple[object, ...]]:
-    """A workspace that the caller sees.
+async def workspace_of(uow: UnitOfWork, workspace_id: str, field: str = "workspace_id") -> Row[tuple[object, ...]]:
+    """A workspace that the caller sees; ``field`` is the part of the request that names it.
 
     Raises:
         NotFound: there is none.
     """
     row = await queries.find_workspace(uow, workspace_id)
     if row is None:
-        raise NotFound(f"there is no workspace {workspace_id}")
+        raise NotFound(f"there is no workspace {workspace_id}", field)
     return row
 
 

@@ -117,7 +117,7 @@ async def put_agent(
     """
     require_within(body.org_path, caller.org_path)
     async with database.transaction(caller.org_path) as uow:
-        await workspace_of(uow, body.workspace)
+        await workspace_of(uow, body.workspace, "workspace")
         row = await queries.find_agent(uow, agent_id)
         if row is not None and row.workspace_id != body.workspace:
             raise Conflict(f"works in the workspace {row.workspace_id}", "workspace", code="workspace-fixed")
@@ -141,7 +141,7 @@ async def get_agent(response: Response, caller: Staff, database: Db, agent_id: A
     async with database.transaction(scope_for_agent(caller, agent_id)) as uow:
         row = await queries.find_agent(uow, agent_id)
     if row is None:
-        raise NotFound(f"there is no agent {agent_id}")
+        raise NotFound(f"there is no agent {agent_id}", "agent_id")
     set_etag(response, row.profile_version)
     return _view(row)
 
@@ -157,7 +157,7 @@ async def list_agents(
     """The agents of a workspace, by id."""
     (after,) = paging.after(str) or (None,)
     async with database.transaction(caller.org_path) as uow:
-        await workspace_of(uow, workspace)
+        await workspace_of(uow, workspace, "workspace")
         rows = await queries.list_agents(uow, workspace, state, after, paging.fetch)
     return paging.page(rows, lambda row: (row.agent_id,), _view)
 
@@ -170,7 +170,7 @@ async def delete_agent(
     async with database.transaction(caller.org_path) as uow:
         row = await queries.find_agent(uow, agent_id)
     if row is None:
-        raise NotFound(f"there is no agent {agent_id}")
+        raise NotFound(f"there is no agent {agent_id}", "agent_id")
     await ask_owner(
         request,
         caller,
@@ -194,7 +194,7 @@ async def put_agent_state(
     async with database.transaction(scope_for_agent(caller, agent_id)) as uow:
         row = await queries.find_agent(uow, agent_id)
     if row is None:
-        raise NotFound(f"there is no agent {agent_id}")
+        raise NotFound(f"there is no agent {agent_id}", "agent_id")
     await ask_owner(
         request,
         caller,

@@ -102,7 +102,7 @@ async def _visible(database: Db, caller: Principal, assignment_id: UUID) -> Row[
     async with database.transaction(caller.org_path if own is None else ROOT) as uow:
         row = await queries.find_assignment(uow, assignment_id)
     if row is None or own not in (None, row.agent_id):
-        raise NotFound(f"there is no assignment {assignment_id}")
+        raise NotFound(f"there is no assignment {assignment_id}", "assignment_id")
     return row
 
 
@@ -118,7 +118,7 @@ async def list_assignments(
     before = paging.after(datetime, UUID)
     async with database.transaction(scope_for_agent(caller, agent_id)) as uow:
         if await queries.find_agent(uow, agent_id) is None:
-            raise NotFound(f"there is no agent {agent_id}")
+            raise NotFound(f"there is no agent {agent_id}", "agent_id")
         rows = await queries.list_assignments(uow, agent_id, open, before, paging.fetch)
     views = await _views(database, list(rows))
     return paging.page(views, lambda view: (view.offered_at, view.assignment_id), lambda view: view)

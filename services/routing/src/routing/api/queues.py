@@ -94,7 +94,7 @@ async def get_queue(
         await workspace_of(uow, workspace_id)
         row = await queries.find_queue(uow, workspace_id, queue_id)
     if row is None:
-        raise NotFound(f"there is no queue {queue_id}")
+        raise NotFound(f"there is no queue {queue_id}", "queue_id")
     set_etag(response, row.version)
     return _view(row)
 

@@ -136,7 +136,7 @@ async def get_rules(response: Response, caller: Staff, database: Db, workspace_i
         await workspace_of(uow, workspace_id)
         row = await queries.find_rules(uow, workspace_id)
     if row is None:
-        raise NotFound("this workspace has no rules yet; its work goes to the queue default")
+        raise NotFound("this workspace has no rules yet; its work goes to the queue default", "workspace_id")
     set_etag(response, row.version)
     return _view(row)
 
@@ -164,6 +164,6 @@ async def get_rules_version(
         await workspace_of(uow, workspace_id)
         row = await queries.find_rules(uow, workspace_id, version)
     if row is None:
-        raise NotFound(f"there is no version {version} of these rules")
+        raise NotFound(f"there is no version {version} of these rules", "version")
     set_etag(response, row.version)
     return _view(row)

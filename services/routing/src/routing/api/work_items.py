@@ -112,7 +112,7 @@ async def _visible(database: Db, caller: Principal, work_item_id: UUID) -> Row[A
         async with database.transaction(ROOT) as uow:
             row = await queries.find_work_item_of(uow, work_item_id, own)
     if row is None:
-        raise NotFound(f"there is no work item {work_item_id}")
+        raise NotFound(f"there is no work item {work_item_id}", "work_item_id")
     return row
 
 
@@ -130,7 +130,7 @@ async def list_work_items(
     before = paging.after(datetime, UUID)
     wanted = queries.WorkFilter(workspace, state, queue, kind)
     async with database.transaction(caller.org_path) as uow:
-        await workspace_of(uow, workspace)
+        await workspace_of(uow, workspace, "workspace")
         rows = await queries.list_work_items(uow, wanted, before, paging.fetch)
     return paging.page(rows, lambda row: (row.submitted_at, row.work_item_id), work_item_view)
 

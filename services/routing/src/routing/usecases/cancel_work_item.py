@@ -32,5 +32,5 @@ def find_open_work(live: LiveWorkspace, item_id: str, caller: dict[str, Any]) ->
     if work is None:
         raise Conflict("this work item is over", code="item-not-open")
     if not is_within(work.org_path, caller["org_path"]):
-        raise NotFound("there is no such work item")
+        raise NotFound("there is no such work item", "work_item_id")
     return work

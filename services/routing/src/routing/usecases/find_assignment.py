@@ -21,7 +21,7 @@ def find_assignment(live: LiveWorkspace, payload: dict[str, Any], caller: dict[s
         raise Conflict("this assignment is over", code="assignment-not-open")
     own = caller["agent_id"] == placed.assignment.agent_id
     if not own and not is_within(placed.org_path, caller["org_path"]):
-        raise NotFound("there is no such assignment")
+        raise NotFound("there is no such assignment", "assignment_id")
     return placed
 
 

@@ -91,5 +91,5 @@ def find_agent(live: LiveWorkspace, agent_id: str, caller: dict[str, Any]) -> Ag
     """
     entry = live.agents.get(agent_id)
     if entry is None or not (caller["agent_id"] == agent_id or is_within(entry.org_path, caller["org_path"])):
-        raise NotFound(f"there is no agent {agent_id}")
+        raise NotFound(f"there is no agent {agent_id}", "agent_id")
     return entry

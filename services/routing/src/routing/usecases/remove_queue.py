@@ -20,7 +20,7 @@ def remove_queue(live: LiveWorkspace, payload: dict[str, Any]) -> dict[str, Any]
     queue_id = payload["queue_id"]
     entry = live.queues.get(queue_id)
     if entry is None:
-        raise NotFound(f"there is no queue {queue_id}")
+        raise NotFound(f"there is no queue {queue_id}", "queue_id")
     require_match(payload["if_match"], entry.version)
     if queue_id == DEFAULT_QUEUE:
         raise Conflict("work that no rule is for goes to this queue", code="default-queue")
