@@ -34,10 +34,11 @@ class Service:
 
 
 SERVICES = (
-    Service("accounts", "accounts", 8101),
-    Service("leads", "leads", 8102),
+    # No caller waits for the first three; on one machine they give way to the other two.
+    Service("accounts", "accounts", 8101, {"NICENESS": "5"}),
+    Service("leads", "leads", 8102, {"NICENESS": "5"}),
     # Partners of the development system live on this machine.
-    Service("notifications", "notifications", 8103, {"WEBHOOK_ALLOW_PRIVATE": "true"}),
+    Service("notifications", "notifications", 8103, {"NICENESS": "5", "WEBHOOK_ALLOW_PRIVATE": "true"}),
     Service("routing", "routing", 8104),
     Service("telephony", "telephony_gateway", 8105),
 )
@@ -71,10 +72,10 @@ class System:
         pbx_speed: float = 1.0,
         say: Say = print,
     ) -> None:
-        """``fresh``: without the data of earlier runs. ``environ``: where to look for URLs of servers (`Servers`).
-        ``settings``: for every service, as ``CORDBOARD_<NAME>``. ``pbx_speed``: how fast the PBX's clock runs."""
+        """``replicas``: of each service at first. ``fresh``: without the data of earlier runs. ``environ``: where to
+        look for URLs of servers (`Servers`). ``settings``: for every service, as ``CORDBOARD_<NAME>``. ``pbx_speed``:
+        how fast the PBX's clock runs."""
         self.name = name
-        self.replicas = replicas
         self.directory = state_directory(name)
         self.issuer = DevelopmentIssuer(self.directory / "issuer")
         self.databases: dict[str, Database] = {}
@@ -84,6 +85,8 @@ class System:
         self._settings = settings or {}
         self._pbx_speed = pbx_speed
         self._say = say
+        self._wanted = replicas
+        self._replicas = {service.name: 0 for service in SERVICES}
         self._stack = ExitStack()
 
     def __enter__(self) -> "System":
@@ -104,7 +107,18 @@ class System:
 
     def replica_names(self, service: str) -> list[str]:
         """The names of a service's processes: ``accounts-1``."""
-        return [f"{service}-{number}" for number in range(1, self.replicas + 1)]
+        return [f"{service}-{number}" for number in range(1, self._replicas[service] + 1)]
+
+    def scale(self, service: str, replicas: int) -> None:
+        """Run so many of a service, from now on; does not wait until those that are new are ready."""
+        before = self.replica_names(service)
+        self._replicas[service] = replicas
+        after = self.replica_names(service)
+        self.processes.stop(*(name for name in before if name not in after))
+        declared = next(each for each in SERVICES if each.name == service)
+        for number, name in enumerate(after):
+            if name not in before:
+                self.processes.start(self._program(declared, name, declared.port if number == 0 else None))
 
     def token(self, role: Role | str, org_path: str = "/", **claims: Any) -> str:
         """A token of the development issuer."""
@@ -121,12 +135,11 @@ class System:
         self.processes = Processes(ledger, self.directory / "logs", self._say)
         self._provision()
         self._migrate()
-        self._say(f"starting {self.replicas} of each service and the virtual PBX")
+        self._say(f"starting {self._wanted} of each service and the virtual PBX")
         self.pbx_port, self.pbx_control_port = free_port(PBX_PORT), free_port(PBX_CONTROL_PORT)
         self.processes.start(self._virtual_pbx())
         for service in SERVICES:
-            for number, name in enumerate(self.replica_names(service.name)):
-                self.processes.start(self._program(service, name, service.port if number == 0 else None))
+            self.scale(service.name, self._wanted)
         self.processes.wait_ready()
         if self._announced:
             self._stack.callback((STATE / "system.json").unlink, missing_ok=True)

@@ -1,5 +1,6 @@
 """Talks to the services over HTTP, as any client would."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
@@ -7,14 +8,19 @@ from typing import Any, Self
 
 import httpx2
 
-from dev.system import SERVICES, System
+from dev.system import System
 
 TIMEOUT_S = 30.0
 PAGE = 200
+RESUME_PAUSE_S = 0.2
 
 
 class Failed(Exception):
-    """A service did not do what it was asked; says what and why."""
+    """A service did not do what it was asked; says what and why. ``status``: of its answer; None without one."""
+
+    def __init__(self, text: str, status: int | None = None) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 class Api:
@@ -22,7 +28,6 @@ class Api:
 
     def __init__(self, system: System) -> None:
         self._system = system
-        self._urls = {service.name: system.urls(service.name) for service in SERVICES}
         self._administrator = system.token("administrator")
         self._tokens: dict[str, str] = {}
         self._turn = 0
@@ -52,7 +57,7 @@ class Api:
         Raises:
             Failed: it was answered with a problem, or not at all.
         """
-        urls = self._urls[service]
+        urls = self._system.urls(service)
         self._turn += 1
         token = self._administrator if agent_id is None else self._token(agent_id)
         try:
@@ -65,7 +70,9 @@ class Api:
         except httpx2.HTTPError as error:
             raise Failed(f"{method} {service}{path}: {error!r}") from error
         if response.is_error:
-            raise Failed(f"{method} {service}{path}: {response.status_code} {response.text[:500]}")
+            raise Failed(
+                f"{method} {service}{path}: {response.status_code} {response.text[:500]}", response.status_code
+            )
         return response.json() if response.content else None
 
     async def every(self, service: str, path: str, *, limit: int = 100_000) -> list[dict[str, Any]]:
@@ -88,7 +95,7 @@ class Api:
             headers = {"Authorization": f"Bearer {self._administrator}"}
             if position is not None:
                 headers["Last-Event-ID"] = position
-            url = self._urls["notifications"][0] + "/v1/stream"
+            url = self._system.urls("notifications")[0] + "/v1/stream"
             try:
                 async with self._client.stream(
                     "GET", url, params=[("types", name) for name in types], headers=headers, timeout=60
@@ -99,12 +106,12 @@ class Api:
                         elif line.startswith("data: "):
                             yield json.loads(line[6:])
             except httpx2.HTTPError:
-                continue
+                await asyncio.sleep(RESUME_PAUSE_S)
 
     async def metrics(self, service: str) -> dict[str, float]:
         """Sums of the counters of messages, over all replicas."""
         sums: dict[str, float] = {}
-        for url in self._urls[service]:
+        for url in self._system.urls(service):
             text = (await self._client.get(url + "/metrics")).text
             for row in text.splitlines():
                 name, _, value = row.rpartition(" ")

@@ -15,6 +15,8 @@ HANDLING_S = 20.0
 """Of the day's clock: how long an agent has a lead or a service request in hand."""
 CONVERTED_SHARE = 0.6
 LOOK_S = 0.25
+HEARD_LOOKS = 1200
+"""How often a desk looks whether a lead has heard that it was accepted: a minute."""
 
 
 class Desks:
@@ -67,14 +69,12 @@ class Desks:
         """Leads from a web form, and service requests of customers, evenly over the world's ``over_s`` seconds."""
         total = leads + requests
         for number in range(total):
-            if number % total < leads:
-                await self._submit_lead(number)
-            else:
-                await self._open_request(number)
+            await (self.submit_lead(number) if number < leads else self.open_request(number))
             await asyncio.sleep(over_s / total)
 
-    async def _submit_lead(self, number: int) -> None:
-        await self._api.ask(
+    async def submit_lead(self, number: int) -> str:
+        """The ``number``-th visitor of a web form; the lead's id."""
+        lead = await self._api.ask(
             "POST",
             "leads",
             "/v1/leads",
@@ -89,12 +89,14 @@ class Desks:
             headers={"Idempotency-Key": f"demo-lead-{number}"},
         )
         self.done["leads submitted"] += 1
+        return str(lead["lead_id"])
 
-    async def _open_request(self, number: int) -> None:
+    async def open_request(self, number: int) -> str | None:
+        """The ``number``-th service request, of one of the first customers; its id, None when there is no customer."""
         found = await self._api.ask("GET", "accounts", f"/v1/customers?phone={customer_number(number % 20)}&region=CN")
         if not found["items"]:
-            return
-        await self._api.ask(
+            return None
+        request = await self._api.ask(
             "POST",
             "accounts",
             "/v1/service-requests",
@@ -102,6 +104,7 @@ class Desks:
             headers={"Idempotency-Key": f"demo-request-{number}"},
         )
         self.done["service requests opened"] += 1
+        return str(request["service_request_id"])
 
     async def _handle(self, offered: dict[str, Any]) -> None:
         assignment, item = offered["assignment"], offered["work_item"]
@@ -119,11 +122,11 @@ class Desks:
                 )
                 self.done["service requests resolved"] += 1
         except Failed as error:
-            self.failures.append(str(error))
+            self.failures.append(f"{item['kind']} {item['subject_id']}: {error}")
 
     async def _finish_lead(self, lead_id: str, who: str) -> None:
         # The lead learns through the bus that the agent took it.
-        for _ in range(100):
+        for _ in range(HEARD_LOOKS):
             lead = await self._api.ask("GET", "leads", f"/v1/leads/{lead_id}")
             if lead["status"] == "accepted":
                 break

@@ -96,6 +96,18 @@ class TestBus:
             mandatory=False,
         )
 
+    async def put(self, queue: str, body: bytes, *, message_type: str, message_id: str) -> None:
+        """Put anything into one queue, sense or nonsense."""
+        await self._publisher.publish(
+            body,
+            exchange="",
+            routing_key=queue,
+            message_id=message_id,
+            message_type=message_type,
+            headers={},
+            mandatory=True,
+        )
+
     def said(self, data: type[DataT], where: Callable[[Envelope[Any]], bool] = lambda _: True) -> list[Envelope[DataT]]:
         """What was heard of one type so far."""
         return [envelope for envelope in self.heard if isinstance(envelope.data, data) and where(envelope)]

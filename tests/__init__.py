@@ -1,0 +1,1 @@
+"""What crosses services: the whole system, started by the launcher."""
