@@ -2,37 +2,86 @@
 
 import argparse
 import json
+import os
+import platform
 import sys
 import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
 
-from bench import routing_core
+from dev.ledger import AlreadyRunning
+from dev.processes import StartFailed
+from dev.servers import CannotProvide
+from dev.stopping import exit_on_signals
+
+from bench import assignments, bus, events, routing_core, work_items
 
 SCALES = {
     "small": {"agents": 1_000, "profiles": 200, "queues": 500, "waiting": 1_000},
     "large": {"agents": 10_000, "profiles": 200, "queues": 500, "waiting": 100_000},
 }
+RATES = (20.0, 100.0)
+SECONDS, QUICK_SECONDS = 30.0, 5.0
 
 
 def main() -> int:
     """Measure and print; JSON on standard output, progress on standard error."""
+    options = _options()
+    exit_on_signals()
+    parts = _parts(quick=options.quick)
+    results: dict[str, Any] = {
+        "began_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": {"cores": _cores(), "python": platform.python_version(), "quick": options.quick},
+    }
+    for name in options.parts or parts:
+        began = time.monotonic()
+        print(f"bench: {name} ...", file=sys.stderr, flush=True)
+        try:
+            results[name] = parts[name]()
+        except (CannotProvide, StartFailed, AlreadyRunning) as error:
+            print(f"script/bench: {error}", file=sys.stderr)
+            return 1
+        print(f"bench: {name} took {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+    print(json.dumps(results, indent=2))
+    return 0
+
+
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="script/bench",
-        description="Measure how fast a part of the system is. So far: routing, the decisions of its core on one core"
-        " without storage and bus. Prints JSON. Let nothing else run meanwhile.",
+        description="Measure how fast the system is, one part after the other on this machine. Prints JSON. Let nothing"
+        " else run meanwhile.",
+        epilog="core: decisions of routing's core on one core, without storage and bus. bus: what RabbitMQ carries at"
+        " most. events: from one service's outbox into another's inbox. routing: work items through routing with"
+        " storage and bus. assignments: the whole system, from the PBX's event to the command to ring a phone.",
     )
-    parser.add_argument("part", nargs="?", choices=["routing"], default="routing", help="what to measure (routing)")
-    parser.add_argument("--decisions", type=int, default=50_000, metavar="N", help="how many decisions a scale (50000)")
+    parser.add_argument(
+        "parts", nargs="*", metavar="PART", help=f"what to measure (all of {', '.join(_parts(quick=True))})"
+    )
+    parser.add_argument("--quick", action="store_true", help="a fifth of the time, to see that it works")
     options = parser.parse_args()
-    if not 100 <= options.decisions <= 10_000_000:
-        parser.error("--decisions: 100 to 10000000")
-    results = {}
-    for name, scale in SCALES.items():
-        began = time.monotonic()
-        print(f"bench: routing, {name}: {scale}", file=sys.stderr, flush=True)
-        results[name] = routing_core.run(**scale, decisions=options.decisions)
-        print(f"bench: took {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-    print(json.dumps({"routing": results}, indent=2))
-    return 0
+    for part in options.parts:
+        if part not in _parts(quick=True):
+            parser.error(f"PART: {part!r} is none of {', '.join(_parts(quick=True))}")
+    return options
+
+
+def _parts(*, quick: bool) -> dict[str, Callable[[], Any]]:
+    seconds = QUICK_SECONDS if quick else SECONDS
+    return {
+        "core": lambda: {
+            name: routing_core.run(**scale, decisions=5_000 if quick else 50_000) for name, scale in SCALES.items()
+        },
+        "bus": lambda: bus.run(4_000 if quick else 20_000),
+        "events": lambda: events.run(4_000 if quick else 20_000),
+        "routing": lambda: work_items.run(seconds),
+        "assignments": lambda: assignments.run(RATES[:1] if quick else RATES, seconds, highest=not quick),
+    }
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
 
 
 if __name__ == "__main__":

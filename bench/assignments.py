@@ -7,18 +7,16 @@ PostgreSQL, RabbitMQ, Redis, and this program.
 
 import asyncio
 import math
-import os
 import random
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from telephony_gateway.virtual_pbx.control import ControlClient
 from telephony_gateway.virtual_pbx.core.scripts import Behaviour, CallerScript, Fixed
 from telephony_gateway.virtual_pbx.latency import percentiles
 
+from bench.machine import cpu_s, quiet
 from dev.demo.api import Api
 from dev.demo.centre import DID, ORG_PATH, PBX, TRUNK, WORKSPACE, agent_id, device_id, each
 from dev.system import System
@@ -39,7 +37,7 @@ def run(rates: Sequence[float], seconds: float, *, highest: bool, seed: int = 1)
     """Measure at each of the rates (calls/s), and then at higher ones until one is not sustained."""
     top = MAX_RATE if highest else max(rates)
     agents = math.ceil(top * (ANSWER_S + MEAN_TALK_S) * AGENTS_PER_ERLANG) + 10
-    with System("bench", fresh=True, say=lambda _text: None) as system:
+    with System("bench", fresh=True, say=quiet) as system:
         return asyncio.run(_measure(system, agents, rates, seconds, highest, random.Random(seed)))
 
 
@@ -83,7 +81,7 @@ async def _one_rate(
     moments = list(_arrivals(rate, seconds, chance))
     before = (await pbx.stats())["counts"]
     seen = (await pbx.request("samples", kind="assignment", after=0, limit=1))["made"]
-    with _cpu(system) as cpu:
+    with cpu_s(system) as cpu:
         began = time.monotonic()
         await pbx.place_calls([(at_s, _caller(chance)) for at_s in moments])
         counts = await _over(pbx, before, len(moments))
@@ -124,25 +122,3 @@ async def _over(pbx: ControlClient, before: dict[str, int], calls: int) -> dict[
         if sum(counts[name] - before[name] for name in ends) >= calls or time.monotonic() > deadline:
             return counts
         await asyncio.sleep(LOOK_S)
-
-
-@contextmanager
-def _cpu(system: System) -> Iterator[dict[str, float]]:
-    """CPU seconds that each process used while the block ran; ``machine`` is all of it, whoever used it."""
-    used: dict[str, float] = {}
-    pids = {name: system.processes.pid(name) for name in system.processes.names()}
-    before = {name: _used_s(pid) for name, pid in pids.items()}
-    machine = _machine_s()
-    yield used
-    used.update({name: _used_s(pid) - before[name] for name, pid in pids.items()})
-    used["machine"] = _machine_s() - machine
-
-
-def _used_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _machine_s() -> float:
-    user, nice, system, *_ = Path("/proc/stat").read_text(encoding="ascii").split(maxsplit=5)[1:5]
-    return (int(user) + int(nice) + int(system)) / os.sysconf("SC_CLK_TCK")
