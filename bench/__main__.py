@@ -10,12 +10,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from bench import assignments, bus, events, routing_core, work_items
 from dev.ledger import AlreadyRunning
 from dev.processes import StartFailed
 from dev.servers import CannotProvide
 from dev.stopping import exit_on_signals
-
-from bench import assignments, bus, events, routing_core, work_items
 
 SCALES = {
     "small": {"agents": 1_000, "profiles": 200, "queues": 500, "waiting": 1_000},
@@ -52,9 +51,9 @@ def _options() -> argparse.Namespace:
         prog="script/bench",
         description="Measure how fast the system is, one part after the other on this machine. Prints JSON. Let nothing"
         " else run meanwhile.",
-        epilog="core: decisions of routing's core on one core, without storage and bus. bus: what RabbitMQ carries at"
-        " most. events: from one service's outbox into another's inbox. routing: work items through routing with"
-        " storage and bus. assignments: the whole system, from the PBX's event to the command to ring a phone.",
+        epilog="bus: what RabbitMQ carries at most. events: from one service's outbox into another's inbox. routing:"
+        " decisions of its core on one core, and work items with storage and bus. assignments: the whole system, from"
+        " the PBX's event to the command to ring a phone.",
     )
     parser.add_argument(
         "parts", nargs="*", metavar="PART", help=f"what to measure (all of {', '.join(_parts(quick=True))})"
@@ -70,14 +69,15 @@ def _options() -> argparse.Namespace:
 def _parts(*, quick: bool) -> dict[str, Callable[[], Any]]:
     seconds = QUICK_SECONDS if quick else SECONDS
     return {
-        "core": lambda: {
-            name: routing_core.run(**scale, decisions=5_000 if quick else 50_000) for name, scale in SCALES.items()
-        },
         "bus": lambda: bus.run(4_000 if quick else 20_000),
         "events": lambda: events.run(4_000 if quick else 20_000),
-        "routing": lambda: work_items.run(seconds),
+        "routing": lambda: {"core": _core(quick=quick), "service": work_items.run(seconds)},
         "assignments": lambda: assignments.run(RATES[:1] if quick else RATES, seconds, highest=not quick),
     }
+
+
+def _core(*, quick: bool) -> dict[str, Any]:
+    return {name: routing_core.run(**scale, decisions=5_000 if quick else 50_000) for name, scale in SCALES.items()}
 
 
 def _cores() -> int:

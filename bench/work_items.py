@@ -2,8 +2,8 @@
 
 This program is the telephony gateway: it says on the bus that a call was offered, waits for routing's offer to an
 agent, says that the agent answered, and at once that the call is over. The other services are stopped; their queues
-are there and get their copies. ``at_once`` calls are under way at any time; then a Poisson process at a given rate, of which
-the latency is from the publish of ``telephony.call.offered`` to the receipt of ``routing.assignment.offered``.
+are there and get their copies. ``AT_ONCE`` calls are under way at any time; then a Poisson process at ``RATE``, of
+which the latency is from the publish of ``telephony.call.offered`` to the receipt of ``routing.assignment.offered``.
 """
 
 import asyncio
