@@ -26,6 +26,7 @@ from cordboard_chassis.auth.principal import Authenticator
 from cordboard_chassis.auth.tokens import TokenVerifier
 from cordboard_chassis.database import Database
 from cordboard_chassis.http.app import BODY_LIMIT, Api, create_api
+from cordboard_chassis.keyring import Keyring
 from cordboard_chassis.messaging import parking
 from cordboard_chassis.messaging.broker import Publisher
 from cordboard_chassis.messaging.bus import Consumers
@@ -65,6 +66,8 @@ class Service:
     """Work of the role ``worker``."""
     authenticator: Authenticator | None = None
     """The token verifier of the settings, when not given."""
+    keyring: Keyring | None = None
+    """What confidential answers are encrypted with; a service that gives none needs none."""
     state: Mapping[str, Any] = field(default_factory=dict)
     """What routes find as ``request.app.state.<name>``."""
     checks: Mapping[str, Check] = field(default_factory=dict)
@@ -87,6 +90,7 @@ class Service:
             body_limit=self.body_limit,
             access_log=settings.access_log,
         )
+        app.state.keyring = self.keyring
         for name, value in self.state.items():
             setattr(app.state, name, value)
         return app

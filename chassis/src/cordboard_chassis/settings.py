@@ -8,6 +8,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from cordboard_chassis.auth.development import ISSUER
+
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
@@ -94,5 +96,5 @@ class ServiceSettings(BaseSettings):
             amqp_url="amqp://localhost",
             redis_url="redis://localhost",
             jwks="none.json",
-            jwt_issuer="none",
+            jwt_issuer=ISSUER,
         )

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from cordboard_chassis.auth.principal import Principal, principal
 from cordboard_chassis.database import Database
 from cordboard_chassis.http.app import Db
+from cordboard_chassis.keyring import Keyring, is_sealed
 from cordboard_chassis.refusals import Refused
 from cordboard_chassis.unit_of_work import UnitOfWork
 
@@ -50,6 +51,8 @@ class Answer:
     body: BaseModel | None = None
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
+    confidential: bool = False
+    """The body holds a secret: it is stored encrypted."""
 
 
 Act = Callable[[UnitOfWork], Awaitable[Answer]]
@@ -97,10 +100,11 @@ class OnceOnly:
                 return await self._replay(uow, identity, mark)
             answer = await act(uow)
             response = _response(answer)
+            body = bytes(response.body).decode()
             kept = {
                 "status": answer.status,
                 "headers": json.dumps(dict(answer.headers)),
-                "body": bytes(response.body).decode(),
+                "body": self._keyring.seal(body, _context(identity)) if answer.confidential else body,
             }
             await uow.execute(_KEEP, {**identity, **kept})
             return response
@@ -110,7 +114,18 @@ class OnceOnly:
         if row is None or bytes(row.fingerprint) != mark:
             raise reused()
         headers = {**(row.headers or {}), "Idempotency-Replayed": "true"}
-        return Response(row.body, row.status, headers, media_type="application/json" if row.body else None)
+        body = self._keyring.open(row.body, _context(identity)) if is_sealed(row.body) else row.body
+        return Response(body, row.status, headers, media_type="application/json" if body else None)
+
+    @property
+    def _keyring(self) -> Keyring:
+        keyring = self._request.app.state.keyring
+        assert isinstance(keyring, Keyring), "a service with confidential answers has a keyring"
+        return keyring
+
+
+def _context(identity: dict[str, Any]) -> str:
+    return f"answer to {identity['caller']} {identity['key']}"
 
 
 def _response(answer: Answer) -> Response:

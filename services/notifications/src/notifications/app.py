@@ -15,6 +15,7 @@ from notifications.settings import NotificationsSettings
 from notifications.usecases.find_api_key import find_valid_api_key
 from notifications.usecases.follow_stream import EventStreams
 from notifications.usecases.record_events import Retention
+from notifications.usecases.reseal_secrets import unreadable_secrets
 
 NAME = "notifications"
 DESCRIPTION = """Tells others what happens in the contact centre: partners by signed webhooks
@@ -30,6 +31,11 @@ def build(settings: NotificationsSettings) -> Service:
         async with database.transaction() as uow:
             return await find_valid_api_key(uow, key_id)
 
+    async def signing_secrets() -> str | None:
+        async with database.transaction() as uow:
+            return await unreadable_secrets(uow, keyring)
+
+    keyring = settings.keyring
     tokens = TokenVerifier(settings.jwks, settings.jwt_issuer, settings.jwt_audience)
     return Service(
         name=NAME,
@@ -44,6 +50,8 @@ def build(settings: NotificationsSettings) -> Service:
             Background("purger", lambda: keep_purging(database, settings)),
         ],
         authenticator=ApiKeyAuthenticator(find_key, tokens),
+        keyring=keyring,
+        checks={"signing secrets": signing_secrets},
         state={"settings": settings, "streams": EventStreams(database, settings)},
         wakeups=wakeups,
     )

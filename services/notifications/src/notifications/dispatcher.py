@@ -16,7 +16,7 @@ from prometheus_client import Counter, Histogram
 
 from notifications.channels.webhook import WebhookChannel
 from notifications.domain.deliveries import Outcome, Verdict
-from notifications.domain.signatures import headers
+from notifications.domain.signatures import headers, secret_context
 from notifications.settings import NotificationsSettings
 from notifications.storage.queries import DELIVERIES_CHANNEL
 from notifications.usecases.claim_deliveries import Claimed, claim_deliveries
@@ -65,6 +65,7 @@ class _Dispatching:
         self._database = database
         self._channel = channel
         self._settings = settings
+        self._keyring = settings.keyring
         self._woken = woken
         # Long enough for an attempt that began late, and short enough that a crash delays nothing for long.
         self._lease_s = 2 * settings.webhook_timeout_s + 1.0
@@ -146,7 +147,9 @@ class _Dispatching:
         try:
             # A process that was paused may wake up after its lease is over: then the webhook is another's.
             if time.monotonic() - claimed_at < self._lease_s - settings.webhook_timeout_s:
-                signed = headers(str(claimed.id), int(time.time()), claimed.body, claimed.secrets)
+                context = secret_context(claimed.endpoint_id)
+                secrets = [self._keyring.open(sealed, context) for sealed in claimed.sealed_secrets]
+                signed = headers(str(claimed.id), int(time.time()), claimed.body, secrets)
                 outcome = await self._channel.post(claimed.url, signed, claimed.body)
         except Exception as error:
             log.exception("a webhook could not be sent", extra={"delivery_id": str(claimed.id)})

@@ -1,4 +1,4 @@
-"""Removes what is older than we promised to keep, a bounded number of rows at a time."""
+"""Removes what is older than we promised to keep and seals anew what an older key sealed, so many rows at a time."""
 
 import asyncio
 
@@ -6,6 +6,7 @@ from cordboard_chassis.database import Database
 
 from notifications.settings import NotificationsSettings
 from notifications.usecases.purge_ledger import BATCH, purge_deleted_endpoints, purge_events, raise_floor
+from notifications.usecases.reseal_secrets import reseal_secrets
 
 
 async def keep_purging(database: Database, settings: NotificationsSettings) -> None:
@@ -18,4 +19,6 @@ async def keep_purging(database: Database, settings: NotificationsSettings) -> N
             while removed >= BATCH:
                 async with database.transaction() as uow:
                     removed = await purge(uow)
+        async with database.transaction() as uow:
+            await reseal_secrets(uow, settings.keyring)
         await asyncio.sleep(settings.purge_pause_s)

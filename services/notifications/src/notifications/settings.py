@@ -1,15 +1,24 @@
 """What this service is told from outside."""
 
+import base64
+import hashlib
 from typing import Annotated
 
+from cordboard_chassis.auth.development import ISSUER
+from cordboard_chassis.keyring import Keyring
 from cordboard_chassis.settings import ServiceSettings
-from pydantic import Field
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 DAY_S = 86_400.0
+_DEVELOPMENT_KEY = base64.b64encode(hashlib.sha256(b"for development, known to everybody").digest()).decode()
 
 
 class NotificationsSettings(ServiceSettings):
     """Settings of notifications."""
+
+    encryption_keys: Annotated[SecretStr, Field(validate_default=True)] = SecretStr("")
+    """What partners' signing secrets are encrypted with: ``2026b:<base64 of 32 bytes>,2026a:<...>``, the newest first;
+    ``openssl rand -base64 32`` makes one. With the development issuer a key that everybody knows will do."""
 
     webhook_timeout_s: Annotated[float, Field(gt=0, le=60)] = 15.0
     """How long one attempt may take, from connecting to the status of the answer."""
@@ -38,3 +47,19 @@ class NotificationsSettings(ServiceSettings):
     stream_limit: Annotated[int, Field(ge=1, le=100_000)] = 2000
     """Streams at once in one process."""
     purge_pause_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
+
+    @field_validator("encryption_keys")
+    @classmethod
+    def _require_keys(cls, given: SecretStr, info: ValidationInfo) -> SecretStr:
+        if given.get_secret_value():
+            Keyring.parse(given.get_secret_value())
+        elif info.data.get("jwt_issuer") == ISSUER:
+            return SecretStr(f"development:{_DEVELOPMENT_KEY}")
+        else:
+            raise ValueError("is missing: an id, a colon and the output of openssl rand -base64 32")
+        return given
+
+    @property
+    def keyring(self) -> Keyring:
+        """What `encryption_keys` says."""
+        return Keyring.parse(self.encryption_keys.get_secret_value())

@@ -68,7 +68,7 @@ async def add_api_key(body: NewApiKeyBody, caller: Administrator, once: Once) ->
             expires_at=body.expires_at,
             issued_by=caller.subject,
         )
-        return Answer(ApiKeyWithText(**_view(row).model_dump(), key=text), 201)
+        return Answer(ApiKeyWithText(**_view(row).model_dump(), key=text), 201, confidential=True)
 
     return await once(act)
 

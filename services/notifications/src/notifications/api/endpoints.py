@@ -8,6 +8,7 @@ from cordboard_chassis.http.app import Body, Db
 from cordboard_chassis.http.etags import IfMatch, etag, set_etag
 from cordboard_chassis.http.idempotency import Answer, Once
 from cordboard_chassis.http.paging import Page, Paging
+from cordboard_chassis.keyring import Keyring
 from cordboard_chassis.refusals import Forbidden
 from cordboard_chassis.unit_of_work import UnitOfWork
 from cordboard_contracts import EVENTS, OrgPath
@@ -156,9 +157,10 @@ async def add_endpoint(body: NewEndpointBody, request: Request, caller: Manager,
     )
 
     async def act(uow: UnitOfWork) -> Answer:
-        row, secret = await create_endpoint(uow, wanted, _rules(request))
+        row, secret = await create_endpoint(uow, wanted, _rules(request), request.app.state.keyring)
         view = EndpointWithSecret.model_validate({**_fields(row), "secret": secret})
-        return Answer(view, 201, {"Location": f"/v1/endpoints/{row.id}", "ETag": etag(row.version)})
+        headers = {"Location": f"/v1/endpoints/{row.id}", "ETag": etag(row.version)}
+        return Answer(view, 201, headers, confidential=True)
 
     return await once(act)
 
@@ -224,13 +226,14 @@ async def remove_endpoint(endpoint_id: UUID, caller: Manager, database: Db, if_m
 
 
 @router.post("/endpoints/{endpoint_id}/rotate-secret", response_model=NewSecret)
-async def replace_secret(endpoint_id: UUID, body: Rotation, caller: Manager, once: Once) -> Response:
+async def replace_secret(endpoint_id: UUID, body: Rotation, request: Request, caller: Manager, once: Once) -> Response:
     """Make a new signing secret. During the overlap every message carries a signature by each."""
     partner_id = partner_of(caller)
 
     async def act(uow: UnitOfWork) -> Answer:
-        secret, previous_until = await rotate_secret(uow, partner_id, endpoint_id, body.overlap_s)
-        return Answer(NewSecret(secret=secret, previous_until=previous_until))
+        keyring: Keyring = request.app.state.keyring
+        secret, previous_until = await rotate_secret(uow, partner_id, endpoint_id, body.overlap_s, keyring)
+        return Answer(NewSecret(secret=secret, previous_until=previous_until), confidential=True)
 
     return await once(act)
 

@@ -5,6 +5,7 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Iterable
+from uuid import UUID
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 (a mark, not a secret)
 SECRET_BYTES = 32
@@ -42,6 +43,11 @@ def key_of(secret: str) -> bytes:
     if not MIN_SECRET_BYTES <= len(key) <= MAX_SECRET_BYTES:
         raise BadSecret(f"a key has {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES} bytes")
     return key
+
+
+def secret_context(endpoint_id: UUID) -> str:
+    """What an endpoint's secret is sealed for: in another endpoint's row it does not open."""
+    return f"signing secret of {endpoint_id}"
 
 
 def headers(webhook_id: str, timestamp_s: int, body: bytes, secrets: Iterable[str]) -> dict[str, str]:

@@ -133,11 +133,11 @@ CLAIM = text(
         SELECT id, attempts, org_path, clock_timestamp() FROM claimed
     )
     SELECT claimed.*, events.body, events.received_at, ARRAY(
-        SELECT s.secret FROM signing_secrets s
+        SELECT s.sealed FROM signing_secrets s
         WHERE s.endpoint_id = claimed.endpoint_id
             AND (s.expires_at IS NULL OR s.expires_at > statement_timestamp())
         ORDER BY s.created_at DESC, s.id DESC
-    ) AS secrets
+    ) AS sealed_secrets
     FROM claimed JOIN events ON events.id = claimed.event_id
     """
 )
@@ -303,10 +303,18 @@ FORGET_HEALTH = text(
 )
 INSERT_SECRET = text(
     """
-    INSERT INTO signing_secrets (id, endpoint_id, org_path, secret, created_at)
-    VALUES (:id, :endpoint_id, :org_path, :secret, clock_timestamp())
+    INSERT INTO signing_secrets (id, endpoint_id, org_path, sealed, created_at)
+    VALUES (:id, :endpoint_id, :org_path, :sealed, clock_timestamp())
     """
 )
+SEALED_OTHERWISE = text(
+    """
+    SELECT id, endpoint_id, sealed FROM signing_secrets
+    WHERE split_part(sealed, '.', 2) <> :key_id ORDER BY id LIMIT :batch FOR UPDATE SKIP LOCKED
+    """
+)
+SEAL_ANEW = text("UPDATE signing_secrets SET sealed = :sealed WHERE id = :id")
+SEALING_KEYS = text("SELECT DISTINCT split_part(sealed, '.', 2) AS key_id FROM signing_secrets")
 FORGET_EXPIRED_SECRETS = text(
     "DELETE FROM signing_secrets WHERE endpoint_id = :endpoint_id AND expires_at <= statement_timestamp()"
 )

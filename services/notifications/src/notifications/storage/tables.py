@@ -29,7 +29,7 @@ signing_secrets = Table(
     Column("id", UUID, primary_key=True),
     Column("endpoint_id", UUID),
     Column("org_path", Text),
-    Column("secret", Text),
+    Column("sealed", Text),
     Column("created_at", _Time),
     Column("expires_at", _Time),
 )

@@ -24,7 +24,8 @@ class Claimed:
     """Of the attempt, from 1, since the webhook was made or redelivered."""
     url: str
     body: bytes
-    secrets: tuple[str, ...]
+    sealed_secrets: tuple[str, ...]
+    """Of the endpoint, the newest first."""
     received_at: datetime
     fills: bool
     """The endpoint may have more that is due than we may send it at once."""
@@ -60,7 +61,7 @@ async def claim_deliveries(
             round_number=row.attempts - row.round_began,
             url=row.url,
             body=row.body.encode(),
-            secrets=tuple(row.secrets),
+            sealed_secrets=tuple(row.sealed_secrets),
             received_at=row.received_at,
             fills=taken[row.endpoint_id] >= row.room,
         )

@@ -6,13 +6,14 @@ from typing import Any
 from uuid import UUID
 
 from cordboard_chassis.auth.org_paths import require_within
+from cordboard_chassis.keyring import Keyring
 from cordboard_chassis.refusals import Conflict, Invalid
 from cordboard_chassis.unit_of_work import UnitOfWork
 from cordboard_contracts import EVENTS, new_id
 from sqlalchemy import Row
 
 from notifications.domain.endpoints import Unacceptable, check_endpoint
-from notifications.domain.signatures import SECRET_BYTES, secret_of
+from notifications.domain.signatures import SECRET_BYTES, secret_context, secret_of
 from notifications.storage import queries
 
 
@@ -44,7 +45,7 @@ def require_acceptable(url: str, event_types: list[str], rules: Rules) -> None:
         raise Invalid(error.reason, error.field) from error
 
 
-async def create_endpoint(uow: UnitOfWork, wanted: NewEndpoint, rules: Rules) -> tuple[Row[Any], str]:
+async def create_endpoint(uow: UnitOfWork, wanted: NewEndpoint, rules: Rules, keyring: Keyring) -> tuple[Row[Any], str]:
     """The endpoint and its secret, which nobody can read again.
 
     Raises:
@@ -68,16 +69,21 @@ async def create_endpoint(uow: UnitOfWork, wanted: NewEndpoint, rules: Rules) ->
         },
     )
     assert row is not None
-    secret = await add_secret(uow, row.id, row.org_path)
+    secret = await add_secret(uow, row.id, row.org_path, keyring)
     await uow.execute(queries.SUBSCRIPTIONS_CHANGED)
     return row, secret
 
 
-async def add_secret(uow: UnitOfWork, endpoint_id: UUID, org_path: str) -> str:
-    """A new signing secret."""
+async def add_secret(uow: UnitOfWork, endpoint_id: UUID, org_path: str, keyring: Keyring) -> str:
+    """A new signing secret; only sealed does it reach the database."""
     secret = secret_of(secrets.token_bytes(SECRET_BYTES))
     await uow.execute(
         queries.INSERT_SECRET,
-        {"id": new_id(), "endpoint_id": endpoint_id, "org_path": org_path, "secret": secret},
+        {
+            "id": new_id(),
+            "endpoint_id": endpoint_id,
+            "org_path": org_path,
+            "sealed": keyring.seal(secret, secret_context(endpoint_id)),
+        },
     )
     return secret

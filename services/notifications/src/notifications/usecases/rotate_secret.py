@@ -3,6 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
+from cordboard_chassis.keyring import Keyring
 from cordboard_chassis.refusals import Conflict
 from cordboard_chassis.unit_of_work import UnitOfWork
 
@@ -13,7 +14,7 @@ from notifications.usecases.find_endpoint import hold_endpoint
 
 
 async def rotate_secret(
-    uow: UnitOfWork, partner_id: str | None, endpoint_id: UUID, overlap_s: float
+    uow: UnitOfWork, partner_id: str | None, endpoint_id: UUID, overlap_s: float, keyring: Keyring
 ) -> tuple[str, datetime]:
     """The new secret, and until when the one before it signs, too.
 
@@ -29,5 +30,5 @@ async def rotate_secret(
             f"{len(kept)} secrets sign already; wait until the oldest expires, or use a shorter overlap",
             code="too-many-secrets",
         )
-    secret = await add_secret(uow, endpoint_id, held.org_path)
+    secret = await add_secret(uow, endpoint_id, held.org_path, keyring)
     return secret, max(row.expires_at for row in kept)

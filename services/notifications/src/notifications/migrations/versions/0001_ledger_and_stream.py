@@ -36,7 +36,7 @@ def upgrade() -> None:
         sa.Column("id", UUID, primary_key=True),
         sa.Column("endpoint_id", UUID, sa.ForeignKey("endpoints.id", ondelete="CASCADE"), nullable=False),
         sa.Column("org_path", sa.Text, nullable=False),
-        sa.Column("secret", sa.Text, nullable=False),
+        sa.Column("sealed", sa.Text, nullable=False),
         sa.Column("created_at", time, nullable=False, server_default=now),
         sa.Column("expires_at", time),
     )
