@@ -1,4 +1,4 @@
-"""Customers, numbers and names without any server."""
+"""Customers and names without any server."""
 
 import unicodedata
 from dataclasses import replace
@@ -24,8 +24,6 @@ from accounts.domain.customers import (
 )
 from accounts.domain.names import MAX_KEY_LENGTH, name_key
 from accounts.domain.rules import RuleBroken, Wrong
-from accounts.phones import normalise
-from cordboard_chassis.refusals import Invalid
 from cordboard_contracts import new_id
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,42 +34,6 @@ TODAY = date(2026, 11, 2)
 def customer(**fields: Any) -> Customer:
     made_at = datetime(2026, 1, 1, tzinfo=UTC)
     return Customer(new_id(), "/cn", fields.pop("kind", Kind.ORGANISATION), "x", made_at, **fields)
-
-
-@pytest.mark.parametrize(
-    ("text", "region", "number"),
-    [
-        ("+8613800138000", None, "+8613800138000"),
-        ("138 0013 8000", "CN", "+8613800138000"),
-        ("０２１－６８８８００００", "CN", "+862168880000"),
-        ("0086 138 0013 8000", "CN", "+8613800138000"),
-        ("(415) 555-2671", "US", "+14155552671"),
-        ("020 7946 0018", "GB", "+442079460018"),
-        ("+44 20 7946 0018", "CN", "+442079460018"),
-        ("tel:+86-138-0013-8000", None, "+8613800138000"),
-    ],
-)
-def test_a_number_is_read_as_people_write_it(text: str, region: str | None, number: str) -> None:
-    assert normalise(text, region, "number") == number
-
-
-@pytest.mark.parametrize(
-    ("text", "region", "field", "words"),
-    [
-        ("13800138000", None, "number", "give the region"),
-        ("13800138000", "XX", "region", "not a country"),
-        ("hello", "CN", "number", "not a phone number"),
-        ("+999123456789", None, "number", "country code"),
-        ("123", "CN", "number", "too short"),
-        ("+861380013800012345", None, "number", "too short or too long"),
-        ("+862168880000 ext. 12", None, "number", "extension"),
-    ],
-)
-def test_a_number_that_cannot_be_read_is_refused(text: str, region: str | None, field: str, words: str) -> None:
-    with pytest.raises(Invalid) as refused:
-        normalise(text, region, "number")
-    assert refused.value.field == field
-    assert words in refused.value.detail
 
 
 @given(st.text(max_size=300))

@@ -5,13 +5,13 @@ from typing import Any
 from uuid import UUID
 
 from cordboard_chassis.messaging import GroupHandler, Message, Queue
+from cordboard_chassis.phones import normalise_all
 from cordboard_chassis.refusals import Refused
 from cordboard_chassis.unit_of_work import UnitOfWork
 from cordboard_contracts import EVENTS, Envelope, accounts, names, routing, telephony
 
 from accounts.domain.customers import Kind
 from accounts.domain.interactions import Interaction, agents_in_order, outcome_of
-from accounts.phones import normalise_all
 from accounts.usecases.assign_service_request import assign_service_request
 from accounts.usecases.create_customer import NewContact, NewCustomer
 from accounts.usecases.record_interactions import record_interactions

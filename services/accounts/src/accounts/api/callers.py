@@ -3,13 +3,13 @@
 from typing import Annotated
 
 from cordboard_chassis.http.app import Db
+from cordboard_chassis.phones import normalise
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
 from accounts.api.access import Staff
 from accounts.api.fields import ContactProfile, CustomerProfile, RegionQuery
 from accounts.api.interactions import InteractionView
-from accounts.phones import normalise
 from accounts.usecases.look_up_caller import look_up_caller
 
 router = APIRouter(prefix="/v1", tags=["callers"])

@@ -8,6 +8,7 @@ from cordboard_chassis.http.app import Body, Db
 from cordboard_chassis.http.etags import IfMatch, etag, require_match, set_etag
 from cordboard_chassis.http.idempotency import Answer, Once
 from cordboard_chassis.http.paging import Page, Paging
+from cordboard_chassis.phones import PhoneText, normalise, normalise_all
 from cordboard_chassis.unit_of_work import UnitOfWork
 from cordboard_contracts.vocabulary import Identifier
 from fastapi import APIRouter, Query, Response
@@ -32,7 +33,6 @@ from accounts.api.fields import (
     Tier,
 )
 from accounts.domain.customers import Customer, Kind, Status
-from accounts.phones import PhoneText, normalise, normalise_all
 from accounts.storage import queries
 from accounts.usecases.change_customer import change_customer
 from accounts.usecases.create_customer import NewContact, NewCustomer, create_customer

@@ -5,6 +5,7 @@ from datetime import date, datetime
 from typing import Annotated, Any, Self
 from uuid import UUID
 
+from cordboard_chassis.phones import Region
 from cordboard_contracts import OrgPath, OwnerId
 from cordboard_contracts.vocabulary import Identifier, Language, Territory
 from fastapi import Path, Query
@@ -12,7 +13,6 @@ from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy import Row
 
 from accounts.domain.customers import Contact, Customer, Kind, Phone, Status
-from accounts.phones import Region
 
 NameText = Annotated[
     str,

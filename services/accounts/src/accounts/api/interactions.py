@@ -7,6 +7,7 @@ from uuid import UUID
 from cordboard_chassis.auth.org_paths import OrgPath, require_within
 from cordboard_chassis.http.app import Db
 from cordboard_chassis.http.paging import Page, Paging
+from cordboard_chassis.phones import normalise
 from cordboard_chassis.refusals import NotFound
 from fastapi import APIRouter, Path, Query
 from pydantic import AwareDatetime, BaseModel, Field
@@ -14,7 +15,6 @@ from pydantic import AwareDatetime, BaseModel, Field
 from accounts.api.access import Staff
 from accounts.api.fields import CustomerId, RegionQuery
 from accounts.domain.interactions import Interaction, Outcome
-from accounts.phones import normalise
 from accounts.storage import queries
 from accounts.usecases.find_customer import find_customer
 

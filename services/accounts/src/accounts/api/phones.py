@@ -6,13 +6,13 @@ from uuid import UUID
 from cordboard_chassis.http.app import Body, Db
 from cordboard_chassis.http.etags import etag, set_etag
 from cordboard_chassis.http.idempotency import Answer, Once
+from cordboard_chassis.phones import PhoneText, normalise
 from cordboard_chassis.unit_of_work import UnitOfWork
 from fastapi import APIRouter, Path, Response
 from pydantic import Field
 
 from accounts.api.access import Staff
 from accounts.api.fields import CustomerId, PhoneView, RegionCode
-from accounts.phones import PhoneText, normalise
 from accounts.storage import queries
 from accounts.usecases.add_phone import add_phone
 from accounts.usecases.remove_phone import remove_phone

@@ -3,11 +3,11 @@
 from typing import Annotated, Any
 
 from cordboard_chassis.http.app import Body
+from cordboard_chassis.phones import PhoneText, Region, normalise
 from cordboard_contracts import OrgPath, OwnerId
 from cordboard_contracts.vocabulary import Attributes, Language, Territory
 from pydantic import Field, StringConstraints
 
-from leads.api.phones import PhoneText, Region, normalise
 from leads.domain.leads import Profile
 
 NameText = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]

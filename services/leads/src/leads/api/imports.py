@@ -13,6 +13,7 @@ from cordboard_chassis.http.app import Db
 from cordboard_chassis.http.idempotency import Answer, Once
 from cordboard_chassis.http.paging import Page, Paging
 from cordboard_chassis.http.problems import field_name
+from cordboard_chassis.phones import Region
 from cordboard_chassis.refusals import Invalid, NotFound, Refused
 from cordboard_chassis.unit_of_work import UnitOfWork
 from cordboard_contracts import OrgPath, OwnerId
@@ -21,7 +22,6 @@ from pydantic import StringConstraints, ValidationError
 
 from leads.api.callers import Supervising
 from leads.api.forms import PersonForm
-from leads.api.phones import Region
 from leads.api.views import ImportView
 from leads.domain.csv_file import ATTRIBUTE, FIELDS, CsvFile, Line, read
 from leads.domain.leads import Profile, require_reachable

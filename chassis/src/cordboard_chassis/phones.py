@@ -1,12 +1,16 @@
-"""Phone numbers as people write them, turned into E.164."""
+"""Phone numbers as people write them, turned into E.164. Needs ``cordboard-chassis[phones]``.
+
+Once for all services: what one stores and another looks up must have been read in the same way.
+"""
 
 import re
 from typing import Annotated
 
 import phonenumbers
-from cordboard_chassis.refusals import Invalid
 from phonenumbers import NumberParseException, PhoneNumberFormat
 from pydantic import Field, StringConstraints
+
+from cordboard_chassis.refusals import Invalid
 
 _E164 = re.compile(r"\+[1-9][0-9]{3,14}")
 
@@ -37,6 +41,7 @@ def normalise(text: str, region: str | None, field: str) -> str:
     try:
         parsed = phonenumbers.parse(text, region)
     except NumberParseException as error:
+        # What a national number without a region and nonsense have in common; the remedy is the same.
         if region is None and error.error_type == NumberParseException.INVALID_COUNTRY_CODE:
             detail = "is not an international number: begin with + and the country code, or give the region"
         else:
@@ -48,3 +53,8 @@ def normalise(text: str, region: str | None, field: str) -> str:
     if not phonenumbers.is_possible_number(parsed) or not _E164.fullmatch(number):
         raise Invalid("is too short or too long for a number of its country", field)
     return number
+
+
+def normalise_all(texts: list[str], region: str | None, field: str) -> list[str]:
+    """Each of a list, in its order; see `normalise`."""
+    return [normalise(text, region, f"{field}.{position}") for position, text in enumerate(texts)]
