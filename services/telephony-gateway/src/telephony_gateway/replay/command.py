@@ -11,7 +11,7 @@ import click
 from telephony_gateway.replay.comparison import differences
 from telephony_gateway.replay.drivers import REPLAYABLE
 from telephony_gateway.replay.player import conclusions, play
-from telephony_gateway.replay.trace import NoTrace, read
+from telephony_gateway.replay.trace import NoTrace
 
 
 @click.command("replay")
@@ -45,7 +45,7 @@ def _traces(path: Path, name: str) -> Iterator[Path]:
 
 def _replay(file: Path, driver: str, region: str) -> dict[str, Any]:
     try:
-        trace = read(file)
+        trace = REPLAYABLE[driver].load(file)
     except (NoTrace, OSError, UnicodeDecodeError) as error:
         raise click.ClickException(str(error)) from error
     switchboard = play(trace, REPLAYABLE[driver].interpreter(), region)

@@ -69,7 +69,7 @@ def _customer(call: Call) -> str | None:
 def _agent(call: Call, connection: Connection, seconds: Seconds) -> dict[str, Any]:
     found: dict[str, Any] = {
         "agent": connection.device_id,
-        "ringing_at": _seconds(connection.alerting_at, seconds),
+        "ringing_at": _seconds(_rang_at(connection), seconds),
         "result": _result(call, connection),
     }
     ended_at = _seconds(connection.ended_at, seconds)
@@ -85,6 +85,12 @@ def _agent(call: Call, connection: Connection, seconds: Seconds) -> dict[str, An
         case _:
             found["stopped_at"] = ended_at
     return found
+
+
+def _rang_at(connection: Connection) -> datetime | None:
+    """A phone that refuses a call was reached, even if it did not ring first."""
+    refused = connection.failure in (FailureReason.BUSY, FailureReason.DECLINED, FailureReason.DIVERTED)
+    return connection.alerting_at or (connection.initiated_at if refused else None)
 
 
 def _result(call: Call, connection: Connection) -> str:
