@@ -18,7 +18,7 @@ from telephony_gateway.domain.pbx_events import CommandDone, CommandRefused, Con
 from telephony_gateway.drivers.asterisk_ami_calls import NOT_CALLED, Attempt, Calls, Ordered
 from telephony_gateway.drivers.asterisk_ami_commands import Action, Dialplan, Refusal, actions_for
 from telephony_gateway.drivers.asterisk_ami_messages import Message, MessageReader, Unspeakable, action, said
-from telephony_gateway.drivers.connection import StreamDriver
+from telephony_gateway.drivers.connection import StreamDriver, Tap, no_tap
 from telephony_gateway.drivers.credentials import Credentials, credentials_of
 from telephony_gateway.drivers.interface import Endpoint
 from telephony_gateway.drivers.interpreter import Outbox, Wire
@@ -381,6 +381,6 @@ def _reason(text: str) -> str:
 class AsteriskAmiDriver(StreamDriver):
     """See `interface.Driver`."""
 
-    def __init__(self, endpoint: Endpoint, *, chance: Callable[[], float] = random.random) -> None:
+    def __init__(self, endpoint: Endpoint, *, chance: Callable[[], float] = random.random, tap: Tap = no_tap) -> None:
         credentials = credentials_of(endpoint.pbx_id)
-        super().__init__(endpoint, AsteriskAmi(credentials), credentials, chance=chance)
+        super().__init__(endpoint, AsteriskAmi(credentials), credentials, chance=chance, tap=tap)

@@ -28,6 +28,14 @@ UNSENT_BYTES = 1024 * 1024
 """A PBX that leaves so much unread is given up."""
 
 
+Tap = Callable[[str, Wire], None]
+"""Sees what passes over the wire, as a trace has it: ``rx``, ``tx``, ``open``, ``close``."""
+
+
+def no_tap(_direction: str, _wire: Wire) -> None:
+    """Nobody looks."""
+
+
 class Broken(Exception):
     """The connection is of no use any more; the text says why."""
 
@@ -65,7 +73,9 @@ class StreamDriver:
         credentials: Credentials,
         *,
         chance: Callable[[], float] = random.random,
+        tap: Tap = no_tap,
     ) -> None:
+        self._tap = tap
         self.interpreter = interpreter
         self._endpoint = endpoint
         self._credentials = credentials
@@ -105,6 +115,7 @@ class StreamDriver:
         except (OSError, TimeoutError) as error:
             return error
         self._broken = None
+        self._tap("open", Wire(f"tcp {self._endpoint.host}:{self._endpoint.port}".encode()))
         reason: Exception
         try:
             self.interpreter.opened(_now())
@@ -115,6 +126,7 @@ class StreamDriver:
         finally:
             self._writer = None
             writer.transport.abort()
+        self._tap("close", Wire(str(reason).encode()))
         self.interpreter.lost(_now(), str(reason))
         self._take(None)
         await self._report(report)
@@ -133,7 +145,9 @@ class StreamDriver:
                     data = await reader.read(READ_BYTES)
                 if not data:
                     raise Broken("closed by the PBX")
-                self.interpreter.heard(Wire(data), _now())
+                heard = Wire(data)
+                self._tap("rx", heard)
+                self.interpreter.heard(heard, _now())
             except TimeoutError:
                 pass
             finally:
@@ -153,6 +167,8 @@ class StreamDriver:
         if writer.transport.get_write_buffer_size() > UNSENT_BYTES:
             self._broken = self._broken or "the PBX does not read what we say"
         else:
+            for wire in outbox.says:
+                self._tap("tx", wire)
             writer.write(b"".join([wire.data for wire in outbox.says]))
 
     async def _report(self, report: Report) -> None:
