@@ -23,7 +23,7 @@ async def test_the_system_is_served_until_it_is_interrupted(servers: Servers, tm
     urls = {VARIABLES[field.name]: getattr(servers, field.name) for field in fields(servers)}
     output = tmp_path / "output"
     with output.open("wb") as file:
-        serving = subprocess.Popen(
+        serving = subprocess.Popen(  # noqa: ASYNC220 (nothing else runs in this loop)
             [ROOT / "script" / "serve"],
             cwd=tmp_path,
             env={**os.environ, **urls},
