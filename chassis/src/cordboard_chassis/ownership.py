@@ -24,7 +24,7 @@ from cordboard_chassis.database import Database, create_engine, unit_of_work
 from cordboard_chassis.messaging import inbox, topology
 from cordboard_chassis.messaging.broker import OWNER_HEARTBEAT_S, Publisher, consuming_connection
 from cordboard_chassis.messaging.consumer import record_refusal
-from cordboard_chassis.messaging.deliveries import Delivery, Intake, receive, taking_into
+from cordboard_chassis.messaging.deliveries import Acknowledgements, Delivery, Intake, receive, taking_into
 from cordboard_chassis.messaging.relay import Relay
 from cordboard_chassis.messaging.topology import Message
 from cordboard_chassis.refusals import Refused
@@ -92,6 +92,7 @@ class Ownership:
         """For what is not the owner's: it does not prove ownership."""
         self.intake = Intake()
         """Deliveries, `OwnerInput`s, and what the owner itself puts in."""
+        self.acknowledgements = Acknowledgements()
         self.queue = ""
         self._in_hand: set[UUID] = set()
         self._connection = connection
@@ -303,12 +304,15 @@ class Owners:
 
     async def _work(self, ownership: Ownership) -> None:
         """Run until one part ends; then all end."""
-        await until_one_ends(
-            self._kind.run(ownership),
-            ownership.keep_alive(),
-            ownership.feed_inputs(self._wakeups),
-            self._receive(ownership),
-        )
+        try:
+            await until_one_ends(
+                self._kind.run(ownership),
+                ownership.keep_alive(),
+                ownership.feed_inputs(self._wakeups),
+                self._receive(ownership),
+            )
+        finally:
+            await ownership.acknowledgements.stop()
 
     async def _receive(self, ownership: Ownership) -> None:
         """Take the owner's messages; a lost connection is made again without giving the lock up."""

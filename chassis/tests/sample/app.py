@@ -1,6 +1,5 @@
 """The sample service's wiring."""
 
-import asyncio
 from collections.abc import Iterable
 from typing import Annotated, Any
 
@@ -106,7 +105,7 @@ async def own(ownership: Ownership) -> None:
                         raise RuntimeError("the owner fails at this")
                     counter = await add(uow, item.payload["name"], item.payload["org_path"], item.payload["by"])
                     await ownership.answer(uow, item, counter.model_dump())
-        await asyncio.gather(*(delivery.ack() for delivery in deliveries))
+        await ownership.acknowledgements.begin(deliveries)
 
 
 async def workspaces(_database: Database) -> Iterable[str]:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from cordboard_chassis.database import Database
 from cordboard_chassis.messaging import inbox
-from cordboard_chassis.messaging.deliveries import Delivery, Intake
+from cordboard_chassis.messaging.deliveries import Acknowledgements, Delivery, Intake
 from cordboard_chassis.messaging.topology import GroupHandler, Queue
 from cordboard_chassis.refusals import Refused
 from cordboard_chassis.supervision import end_if_cancelled
@@ -48,13 +48,18 @@ def database_is_away(error: BaseException) -> bool:
 
 async def consume(database: Database, queue: Queue, intake: Intake) -> None:
     """Handle the deliveries of one queue, group after group, until cancelled."""
-    while True:
-        group: list[Delivery] = await intake.drain(queue.group_limit, linger_s=queue.linger_s)
-        GROUP.labels(queue.name).observe(len(group))
-        await _handle(database, queue, group)
+    acknowledgements = Acknowledgements()
+    try:
+        while True:
+            group: list[Delivery] = await intake.drain(queue.group_limit, linger_s=queue.linger_s)
+            GROUP.labels(queue.name).observe(len(group))
+            await acknowledgements.begin(await _handle(database, queue, group))
+    finally:
+        await acknowledgements.stop()
 
 
-async def _handle(database: Database, queue: Queue, group: Sequence[Delivery]) -> None:
+async def _handle(database: Database, queue: Queue, group: Sequence[Delivery]) -> Sequence[Delivery]:
+    """Returns those that are to be acknowledged."""
     while True:
         try:
             await _in_one_transaction(database, queue, group)
@@ -64,15 +69,10 @@ async def _handle(database: Database, queue: Queue, group: Sequence[Delivery]) -
                 log.warning("waiting for the database", extra={"queue": queue.name, "error": str(error)[:200]})
                 await asyncio.sleep(DATABASE_PAUSE_S)
                 continue
-            if len(group) > 1:
-                for delivery in group:
-                    await _handle(database, queue, [delivery])
-            else:
-                await _give_up(database, queue, group[0], error)
-            return
-        for delivery in group:
-            await delivery.ack()
-        return
+            if len(group) == 1:
+                return await _give_up(database, queue, group[0], error)
+            return [done for delivery in group for done in await _handle(database, queue, [delivery])]
+        return group
 
 
 async def _in_one_transaction(database: Database, queue: Queue, group: Sequence[Delivery]) -> None:
@@ -109,7 +109,7 @@ async def _call(uow: UnitOfWork, queue: Queue, envelopes: Sequence[Envelope[Any]
         uow.cause = None
 
 
-async def _give_up(database: Database, queue: Queue, delivery: Delivery, error: Exception) -> None:
+async def _give_up(database: Database, queue: Queue, delivery: Delivery, error: Exception) -> Sequence[Delivery]:
     envelope = delivery.envelope
     if not isinstance(error, Refused):
         log.warning(
@@ -118,7 +118,7 @@ async def _give_up(database: Database, queue: Queue, delivery: Delivery, error: 
             extra={"queue": queue.name, "type": envelope.type, "event_id": str(envelope.id)},
         )
         await delivery.fail(error)
-        return
+        return ()
     log.info(
         "message refused",
         extra={"queue": queue.name, "type": envelope.type, "event_id": str(envelope.id), "why": str(error)},
@@ -134,7 +134,7 @@ async def _give_up(database: Database, queue: Queue, delivery: Delivery, error: 
             if not database_is_away(failure):
                 raise
             await asyncio.sleep(DATABASE_PAUSE_S)
-    await delivery.ack()
+    return (delivery,)
 
 
 async def record_refusal(uow: UnitOfWork, queue: str, envelope: Envelope[Any], refused: Refused) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
@@ -13,7 +13,7 @@ from prometheus_client import Counter
 
 from cordboard_chassis.messaging.broker import ATTEMPTS, ORIGIN, REASON, NotPublished, Publisher
 from cordboard_chassis.messaging.topology import RETRY_DELAYS_S
-from cordboard_chassis.supervision import end_if_cancelled
+from cordboard_chassis.supervision import cancel, end_if_cancelled
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +42,32 @@ class Delivery:
     async def fail(self, error: BaseException) -> None:
         """Try again later, the fifth time park it. Returns when one of them is safe."""
         await _set_back(self._publisher, self.queue, self._message, error)
+
+
+class Acknowledgements:
+    """Acknowledges the deliveries of one group while the next group is handled, never more than one group's at once.
+
+    What is not acknowledged because the process ends comes again, and the inbox knows it.
+    """
+
+    def __init__(self) -> None:
+        self._task: asyncio.Task[None] | None = None
+
+    async def begin(self, deliveries: Sequence[Delivery]) -> None:
+        """Begin with these; first waits until those before are done."""
+        if self._task is not None:
+            await self._task
+        self._task = asyncio.create_task(_acknowledge(deliveries))
+
+    async def stop(self) -> None:
+        """Give up what is not done."""
+        if self._task is not None:
+            await cancel(self._task)
+
+
+async def _acknowledge(deliveries: Sequence[Delivery]) -> None:
+    for delivery in deliveries:
+        await delivery.ack()
 
 
 class Intake:

@@ -79,8 +79,8 @@ async def commit_group(
     *,
     timers: bool = True,
     settle: bool = False,
-) -> int:
-    """Apply messages and requests to ``live``, then what is due, and store it all; how many were fresh.
+) -> None:
+    """Apply messages and requests to ``live``, then what is due, and store it all.
 
     After an exception ``live`` is ahead of the database and must be thrown away.
     """
@@ -114,9 +114,7 @@ async def commit_group(
                 await own.refuse(uow, given, answer)
             else:
                 await own.answer(uow, given, answer)
-    for delivery in deliveries:
-        await delivery.ack()
-    return len(todo)
+    await own.acknowledgements.begin(deliveries)
 
 
 class _Known:

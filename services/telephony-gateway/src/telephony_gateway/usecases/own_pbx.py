@@ -250,7 +250,7 @@ async def _one_group(own: Ownership, board: Board, driver: Driver, instance: str
     for delivery in deliveries:
         if isinstance(delivery.envelope.data, AssignmentOffered) and id(delivery) in fresh:
             ASSIGNED.observe(max(0.0, time.time() - delivery.envelope.time.timestamp()))
-        await delivery.ack()
+    await own.acknowledgements.begin(deliveries)
     return goes_on
 
 
