@@ -33,14 +33,14 @@ async def test_the_system_is_served_until_it_is_interrupted(servers: Servers, tm
             start_new_session=True,
         )
 
-    def described() -> dict[str, Any] | None:
-        if serving.poll() is not None and "already" in output.read_text():
-            pytest.skip(f"another instance of the system has this checkout: {output.read_text()}")
-        assert serving.poll() is None, output.read_text()
-        if not (STATE / "system.json").exists():
-            return None
+    def described() -> dict[str, Any]:
+        if serving.poll() is not None:
+            said = output.read_text()
+            pytest.skip(f"another instance has this checkout: {said}") if "already" in said else pytest.fail(said)
+        assert (STATE / "system.json").exists()
         system: dict[str, Any] = json.loads((STATE / "system.json").read_text())
-        return system if system["pid"] == serving.pid else None
+        assert system["pid"] == serving.pid
+        return system
 
     try:
         system = await eventually(described, START_S)
