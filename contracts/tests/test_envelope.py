@@ -29,15 +29,20 @@ def test_ids_are_unique_and_sort_by_the_millisecond_of_their_making() -> None:
     assert milliseconds == sorted(milliseconds)
 
 
-def test_a_message_tells_its_story() -> None:
+def test_a_message_tells_its_case_and_its_cause() -> None:
     first = Envelope.of(HANG_UP, source="/accounts", subject=CALL_ID, sequence=3, orgpath="/cn/east")
     then = Envelope.of(HANG_UP, source="/routing", subject="x", sequence=1, orgpath="/", cause=first, partitionkey="k")
     assert (first.type, first.subject, first.partitionkey) == (HANG_UP.type, str(CALL_ID), str(CALL_ID))
-    assert first.correlationid == first.id
+    assert first.correlationid == CALL_ID
     assert first.causationid is None
-    assert then.correlationid == first.id
+    assert then.correlationid == CALL_ID
     assert then.causationid == first.id
     assert then.partitionkey == "k"
+    named = Envelope.of(HANG_UP, source="/routing", subject="a1001", sequence=1, orgpath="/")
+    assert named.correlationid == named.id
+    case = new_id()
+    other = Envelope.of(HANG_UP, source="/routing", subject="x", sequence=1, orgpath="/", cause=first, correlation=case)
+    assert (other.correlationid, other.causationid) == (case, first.id)
     assert first.time.utcoffset() == timedelta(0)
 
 

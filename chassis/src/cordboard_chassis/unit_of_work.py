@@ -100,8 +100,13 @@ class UnitOfWork:
         pbx: str | None = None,
         partitionkey: str | None = None,
         time: datetime | None = None,
+        correlation: UUID | None = None,
     ) -> Envelope[Any]:
-        """Publish an event or command when, and only if, this transaction commits; see `Envelope.of`."""
+        """Publish an event or command when, and only if, this transaction commits; see `Envelope.of`.
+
+        ``correlation`` is the case, where it is not that of the cause: an agent is offered one call because another
+        one ended.
+        """
         envelope: Envelope[Any] = Envelope.of(
             data,
             source=f"/{self.service}",
@@ -109,6 +114,7 @@ class UnitOfWork:
             sequence=sequence,
             orgpath=orgpath,
             cause=self.cause,
+            correlation=correlation,
             time=time or self.now,
             workspace=workspace,
             pbx=pbx,

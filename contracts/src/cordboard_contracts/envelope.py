@@ -73,7 +73,8 @@ class Envelope(BaseModel, Generic[DataT]):
     partitionkey: Annotated[str, StringConstraints(min_length=1, max_length=200)]
     """Messages of one partition key are published in order."""
     correlationid: UUID
-    """Id of the first message of the story that this one belongs to."""
+    """Id of the case that this belongs to, whoever says it and over however many days: usually of a call, a lead, a
+    service request or a customer."""
     causationid: UUID | None = None
     """Id of the message that made this one happen."""
     traceparent: Annotated[str, StringConstraints(max_length=55)] | None = None
@@ -93,13 +94,14 @@ class Envelope(BaseModel, Generic[DataT]):
         sequence: int,
         orgpath: str,
         cause: "Envelope[Any] | None" = None,
+        correlation: UUID | None = None,
         time: datetime | None = None,
         workspace: str | None = None,
         pbx: str | None = None,
         partitionkey: str | None = None,
         id: UUID | None = None,
     ) -> Self:
-        """Wrap ``data``; the story (correlation) continues that of ``cause``.
+        """Wrap ``data``. The case (correlation) is the one that is given, else that of ``cause``, else the subject.
 
         ``partitionkey`` is the subject unless told otherwise, ``time`` is now.
         """
@@ -115,7 +117,7 @@ class Envelope(BaseModel, Generic[DataT]):
             orgpath=orgpath,
             sequence=sequence,
             partitionkey=partitionkey or str(subject),
-            correlationid=cause.correlationid if cause else event_id,
+            correlationid=correlation or (cause.correlationid if cause else _case(subject) or event_id),
             causationid=cause.id if cause else None,
             workspace=workspace,
             pbx=pbx,
@@ -124,3 +126,11 @@ class Envelope(BaseModel, Generic[DataT]):
     def to_json(self) -> bytes:
         """The body as it travels: UTF-8 JSON."""
         return self.model_dump_json().encode()
+
+
+def _case(subject: str | UUID) -> UUID | None:
+    """A subject with an id of ours is a case of its own; agents and devices have the names that users gave them."""
+    try:
+        return UUID(str(subject))
+    except ValueError:
+        return None

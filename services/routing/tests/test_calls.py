@@ -75,6 +75,21 @@ async def test_a_call_waits_until_an_agent_is_ready(centre):
     assert (await centre.offered(call.call_id)).assignment.agent_id == "a1001"
 
 
+async def test_what_is_said_of_a_call_belongs_to_it_although_another_call_was_the_cause(centre):
+    await centre.agent("a1001")
+    first, second = centre.call(), centre.call(number="+8613900139000")
+    await first.tell(first.offer())
+    await first.tell(first.answer(await centre.offered(first.call_id)))
+    await centre.ends(first.call_id, "accepted")
+    await second.tell(second.offer())
+    await centre.ends(second.call_id, "waiting")
+    end = await first.tell(first.clear())
+    offer = await centre.bus.expect(routing.AssignmentOffered, lambda e: e.data.work_item.subject_id == second.call_id)
+    assert (offer.causationid, offer.correlationid) == (end.id, second.call_id)
+    said = [e for e in centre.bus.heard if e.type.startswith(("routing.work-item.", "routing.assignment."))]
+    assert all(e.correlationid == e.data.work_item.subject_id for e in said)
+
+
 async def test_no_answer_goes_to_the_next_agent_and_keeps_its_place(centre):
     await centre.agent("a1001")
     first = centre.call()

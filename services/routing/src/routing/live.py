@@ -169,6 +169,8 @@ class Announcement:
     partition_key: str
     pbx: str | None
     cause: Envelope[Any] | None
+    case: UUID | None = None
+    """The call, lead or service request; an agent's own changes belong to what caused them."""
 
 
 @dataclass(slots=True)
@@ -473,6 +475,7 @@ class LiveWorkspace:
                 str(work.work_item_id),
                 None if placed is None else work.pbx_id,
                 self.cause,
+                work.subject_id,
             )
         )
 

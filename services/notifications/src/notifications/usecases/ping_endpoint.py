@@ -36,7 +36,7 @@ async def ping_endpoint(uow: UnitOfWork, partner_id: str | None, endpoint_id: UU
         "data": {"endpoint_id": endpoint_id},
         "orgpath": held.org_path,
         "sequence": 1,
-        "correlationid": event_id,
+        "correlationid": endpoint_id,
         "timestamp": uow.now,
     }
     message = {"id": event_id, "type": PING_TYPE, "org_path": held.org_path, "now": uow.now, "keep_s": keep_s}

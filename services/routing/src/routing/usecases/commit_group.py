@@ -214,5 +214,6 @@ def _announce(uow: UnitOfWork, workspace_id: str, announcements: Sequence[Announ
                     workspace=workspace_id,
                     pbx=said.pbx,
                     partitionkey=said.partition_key,
+                    correlation=said.case,
                 )
     uow.cause = None

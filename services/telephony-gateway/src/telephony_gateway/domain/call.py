@@ -233,8 +233,6 @@ class Call:
     cause: str | None = None
     newest_token: int = 0
     orders: tuple[Order, ...] = ()
-    story: UUID | None = None
-    """Id of the first event that was published about it; all others correlate with it."""
     version: int = 0
 
     @property

@@ -2,11 +2,9 @@
 
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
-from uuid import UUID
 
 from cordboard_chassis.unit_of_work import UnitOfWork
-from cordboard_contracts import Envelope, EventData, telephony
+from cordboard_contracts import EventData, telephony
 
 from telephony_gateway.domain.announcements import Announcement, Kind
 from telephony_gateway.domain.call import Call, Connection, Span
@@ -33,30 +31,26 @@ _OF_A_LEG: dict[Kind, type[telephony.ConnectionEvent]] = {
 def publish_call(uow: UnitOfWork, call: Call, announcements: tuple[Announcement, ...], at: datetime) -> Call:
     """Emit the events that lead to ``call``; returns it with its new version. ``at`` is when it happened."""
     snapshot = to_contract(call) if announcements else None
-    version, story = call.version, call.story
-    cause = uow.cause
+    version = call.version
     for announcement in announcements:
         assert snapshot is not None
-        # What the PBX does has no message for its cause; it belongs to the story that the call's first event began.
-        uow.cause = cause or (_beginning(story) if story is not None else None)
         version += 1
         data: EventData
         if announcement.connection_id is None:
             data = _WHOLE[announcement.kind](call=snapshot)
         else:
             data = _OF_A_LEG[announcement.kind](call=snapshot, connection_id=announcement.connection_id)
-        envelope = uow.emit(
+        uow.emit(
             data,
             subject=call.call_id,
             sequence=version,
             orgpath=call.org_path,
             workspace=call.workspace,
             time=at,
+            correlation=call.call_id,
         )
-        story = story or envelope.correlationid
-    uow.cause = cause
     # What is not announced is written all the same, and a row is only replaced by a newer version.
-    return replace(call, version=max(version, call.version + 1), story=story)
+    return replace(call, version=max(version, call.version + 1))
 
 
 def publish_device(uow: UnitOfWork, device: Device) -> None:
@@ -80,11 +74,6 @@ def publish_device(uow: UnitOfWork, device: Device) -> None:
         partitionkey=f"{device.pbx_id}/{device.device_id}",
         time=device.changed_at,
     )
-
-
-def _beginning(story: UUID) -> Envelope[Any]:
-    """As much of a call's first event as is needed to refer to it."""
-    return Envelope.model_construct(id=story, correlationid=story, traceparent=None)
 
 
 def to_contract(call: Call) -> telephony.Call:
