@@ -60,6 +60,10 @@ class System:
     ``.dev/<name>/`` keeps its data, logs and keys; an ``announced`` one is described in ``.dev/system.json``.
     """
 
+    pbx_host = "127.0.0.1"
+    pbx_port: int
+    pbx_control_port: int
+
     def __init__(
         self,
         name: str,
@@ -104,6 +108,14 @@ class System:
     def urls(self, service: str) -> list[str]:
         """Where the replicas of a service answer."""
         return [self.processes.program(name).url for name in self.replica_names(service)]
+
+    def metrics_urls(self, service: str) -> list[str]:
+        """Where each of its processes answers: the same."""
+        return self.urls(service)
+
+    def owner_url(self, service: str) -> str:
+        """A service's database, as the owner of the tables."""
+        return self.databases[service].owner_url
 
     def replica_names(self, service: str) -> list[str]:
         """The names of a service's processes: ``accounts-1``."""
@@ -207,7 +219,7 @@ class System:
                 for service in SERVICES
             },
             "virtual_pbx": {
-                "host": "127.0.0.1",
+                "host": self.pbx_host,
                 "port": self.pbx_port,
                 "control_port": self.pbx_control_port,
             },

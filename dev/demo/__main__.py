@@ -4,6 +4,8 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
+import socket
 import sys
 import time
 from collections.abc import Coroutine
@@ -20,6 +22,7 @@ from dev.demo.centre import DID, customer_name, customer_number, seed
 from dev.demo.desks import Desks
 from dev.demo.partner import Partner
 from dev.demo.report import Report, lines, make_report
+from dev.demo.running import Composed, Running
 from dev.demo.stories import Stories
 from dev.demo.traffic import BadRecording, Caller, Day, generated, replayed
 from dev.ledger import AlreadyRunning
@@ -41,7 +44,7 @@ def main() -> int:
     """Run the demo; 0 when nothing was lost, doubled or forgotten."""
     options = _options()
     exit_on_signals()
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     try:
         day = replayed(options.replay, options.day) if options.replay else generated(options.calls, options.speed)
         if options.replay and options.calls is not None:
@@ -49,26 +52,41 @@ def main() -> int:
     except (BadRecording, OSError) as error:
         print(f"script/demo: {error}", file=sys.stderr)
         return 2
-    began = time.monotonic()
     try:
-        with System(
-            "demo", replicas=options.replicas, fresh=True, announced=True, pbx_speed=options.speed, say=console.print
-        ) as system:
-            console.print(f"the system runs after {time.monotonic() - began:.0f} s")
-            report = asyncio.run(_run(system, day, options.speed, console))
-            _tell(report, console, options.report)
-            if not options.headless:
-                show(system, time.monotonic() - began)
-                with contextlib.suppress(KeyboardInterrupt):
-                    while True:
-                        system.processes.watch()
-                        time.sleep(LOOK_S)
+        report = _composed(day, options, console) if options.composed else _own(day, options, console)
     except (CannotProvide, StartFailed, AlreadyRunning, Failed, TimeoutError) as error:
         print(f"script/demo: {error or type(error).__name__}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
     return 1 if report.problems else 0
+
+
+def _own(day: Day, options: argparse.Namespace, console: Console) -> Report:
+    """On a system that is started for it."""
+    began = time.monotonic()
+    with System(
+        "demo", replicas=options.replicas, fresh=True, announced=True, pbx_speed=options.speed, say=console.print
+    ) as system:
+        console.print(f"the system runs after {time.monotonic() - began:.0f} s")
+        report = asyncio.run(_run(system, day, options.speed, console, "127.0.0.1"))
+        _tell(report, console, options.report)
+        console.print(f"logs: {shown(STATE / 'demo' / 'logs')}/")
+        if not options.headless:
+            show(system, time.monotonic() - began)
+            with contextlib.suppress(KeyboardInterrupt):
+                while True:
+                    system.processes.watch()
+                    time.sleep(LOOK_S)
+    return report
+
+
+def _composed(day: Day, options: argparse.Namespace, console: Console) -> Report:
+    """On the system of ``docker-compose.yml``, from a container beside it."""
+    own_address = socket.gethostbyname(socket.gethostname())
+    report = asyncio.run(_run(Composed(), day, options.speed, console, own_address))
+    _tell(report, console, options.report)
+    return report
 
 
 def _options() -> argparse.Namespace:
@@ -80,13 +98,18 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--calls", type=int, metavar="N", help="how many calls (200); with --replay the first N")
     parser.add_argument(
-        "--speed", type=float, default=DEFAULT_SPEED, metavar="X", help="how fast people talk and wait (30)"
+        "--speed",
+        type=float,
+        default=float(os.environ.get("CORDBOARD_PBX_SPEED", DEFAULT_SPEED)),
+        metavar="X",
+        help="how fast people talk and wait (30)",
     )
     parser.add_argument("--replay", type=Path, metavar="FILE", help="a month of a bank's calls, tab separated")
     parser.add_argument("--day", metavar="YYMMDD", help="which day of it; the busiest when not given")
     parser.add_argument("--replicas", type=int, default=1, metavar="N", help="processes of each service (1)")
     parser.add_argument("--headless", action="store_true", help="exit when done")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the report as JSON")
+    parser.add_argument("--composed", action="store_true", help=argparse.SUPPRESS)  # the demo's container says so
     options = parser.parse_args()
     if options.calls is not None and not 1 <= options.calls <= 100_000:
         parser.error("--calls: 1 to 100000")
@@ -101,10 +124,13 @@ def _options() -> argparse.Namespace:
     return options
 
 
-async def _run(system: System, day: Day, speed: float, console: Console) -> Report:
+async def _run(system: Running, day: Day, speed: float, console: Console, own_address: str) -> Report:
+    """``own_address``: where the services reach the partner."""
     partner = Partner()
-    url = await partner.start()
-    async with Api(system) as api, await ControlClient.connect("127.0.0.1", system.pbx_control_port) as pbx:
+    url = await partner.start(own_address)
+    async with Api(system) as api, await ControlClient.connect(system.pbx_host, system.pbx_control_port) as pbx:
+        if (await pbx.stats())["counts"]["offered"]:
+            raise Failed("this system has had calls before; the report counts everything, so begin with a new one")
         console.print(f"seeding {len(day.seats)} agents and {len(_customers(day))} customers")
         partner.secret = await seed(system, api, day, speed, url)
         desks, stories = Desks(api, day, speed), Stories(api)
@@ -210,7 +236,6 @@ def _tell(report: Report, console: Console, file: Path | None) -> None:
     if file is not None:
         file.write_text(json.dumps({**report.values, "problems": report.problems}, indent=2, ensure_ascii=False) + "\n")
         console.print(f"\nwritten to {file}")
-    console.print(f"logs: {shown(STATE / 'demo' / 'logs')}/")
 
 
 if __name__ == "__main__":

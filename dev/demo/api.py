@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import httpx2
 
-from dev.system import System
+from dev.demo.running import Running
 
 TIMEOUT_S = 30.0
 PAGE = 200
@@ -26,7 +26,7 @@ class Failed(Exception):
 class Api:
     """One HTTP client for all services; requests go to the replicas in turn."""
 
-    def __init__(self, system: System) -> None:
+    def __init__(self, system: Running) -> None:
         self._system = system
         self._administrator = system.token("administrator")
         self._tokens: dict[str, str] = {}
@@ -111,7 +111,7 @@ class Api:
     async def metrics(self, service: str) -> dict[str, float]:
         """Sums of the counters of messages, over all replicas."""
         sums: dict[str, float] = {}
-        for url in self._system.urls(service):
+        for url in self._system.metrics_urls(service):
             text = (await self._client.get(url + "/metrics")).text
             for row in text.splitlines():
                 name, _, value = row.rpartition(" ")

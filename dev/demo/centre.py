@@ -17,8 +17,8 @@ from telephony_gateway.virtual_pbx.core.scripts import (
 )
 
 from dev.demo.api import Api, Failed
+from dev.demo.running import Running
 from dev.demo.traffic import TYPES, Day, Seat
-from dev.system import System
 
 WORKSPACE, PBX, TRUNK = "main", "pbx-1", "pstn-shanghai"
 DID = "+862154601234"
@@ -83,7 +83,7 @@ def customer_name(index: int) -> tuple[str, str]:
     return "person", chance.choice(_SURNAMES[:-2]) + chance.choice(_GIVEN)
 
 
-async def seed(system: System, api: Api, day: Day, speed: float, webhook_url: str) -> str:
+async def seed(system: Running, api: Api, day: Day, speed: float, webhook_url: str) -> str:
     """Make everything that the day needs; returns the partner's signing secret."""
     await api.ask(
         "PUT",
@@ -147,8 +147,8 @@ async def _put_agent(api: Api, number: int, seat: Seat) -> None:
     )
 
 
-async def _set_up_pbx(system: System, api: Api, day: Day) -> None:
-    async with await ControlClient.connect("127.0.0.1", system.pbx_control_port) as pbx:
+async def _set_up_pbx(system: Running, api: Api, day: Day) -> None:
+    async with await ControlClient.connect(system.pbx_host, system.pbx_control_port) as pbx:
         await pbx.set_trunk(TRUNK, [DID])
         await pbx.set_devices(
             {device_id(number): _behaviour(number, len(day.seats)) for number in range(len(day.seats))}
@@ -159,7 +159,7 @@ async def _set_up_pbx(system: System, api: Api, day: Day) -> None:
         f"/v1/pbxs/{PBX}",
         {
             "driver": "virtual",
-            "address": f"127.0.0.1:{system.pbx_port}",
+            "address": f"{system.pbx_host}:{system.pbx_port}",
             "workspace": WORKSPACE,
             "org_path": "/cn/east",
             "trunks": [{"trunk_id": TRUNK, "region": "CN", "territory": "CN-31", "dids": [DID], "org_path": ORG_PATH}],

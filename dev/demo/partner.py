@@ -12,7 +12,7 @@ MAX_BODY = 1024 * 1024
 
 
 class Partner:
-    """Listens on a free port of this machine."""
+    """Listens on a free port."""
 
     def __init__(self) -> None:
         self.secret = "whsec_" + base64.b64encode(b"replaced when the endpoint is made").decode()
@@ -22,16 +22,16 @@ class Partner:
         self.refused = 0
         self._types: Counter[str] = Counter()
 
-    async def start(self) -> str:
-        """Returns the URL to be told about events."""
+    async def start(self, host: str = "127.0.0.1") -> str:
+        """Listen on an address of this machine; returns the URL to be told about events."""
         app = web.Application(client_max_size=MAX_BODY)
         app.router.add_post("/hooks", self._receive)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, host, 0)
         await site.start()
         port = self._runner.addresses[0][1]
-        return f"http://127.0.0.1:{port}/hooks"
+        return f"http://{host}:{port}/hooks"
 
     async def stop(self) -> None:
         """Close the port."""

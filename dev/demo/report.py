@@ -10,8 +10,9 @@ from telephony_gateway.virtual_pbx.control import ControlClient
 from dev.demo.api import Api
 from dev.demo.centre import SUBSCRIBED
 from dev.demo.partner import Partner
+from dev.demo.running import Running
 from dev.demo.traffic import Day
-from dev.system import SERVICES, System
+from dev.system import SERVICES
 
 LEVEL_S = 20.0
 
@@ -33,7 +34,7 @@ class Report:
 
 
 async def make_report(
-    system: System, api: Api, pbx: ControlClient, partner: Partner, day: Day, speed: float, others: Counter[str]
+    system: Running, api: Api, pbx: ControlClient, partner: Partner, day: Day, speed: float, others: Counter[str]
 ) -> Report:
     """Ask everybody."""
     stats = await pbx.stats()
@@ -100,9 +101,9 @@ def _wait_s(record: dict[str, Any]) -> float:
     return float(record["answered_us"] - record["offered_us"]) / 1e6
 
 
-def _doubles(system: System) -> int:
+def _doubles(system: Running) -> int:
     """Work items with two agents at once, and agents with two calls at once, in routing's books."""
-    with psycopg.connect(system.databases["routing"].owner_url.replace("+psycopg", "")) as connection:
+    with psycopg.connect(system.owner_url("routing").replace("+psycopg", "")) as connection:
         connection.execute("SELECT set_config('cordboard.org_path', '/', false)")
         found = 0
         for same in ("work_item_id", "agent_id"):
