@@ -78,7 +78,7 @@ class AsteriskAriDriver:
             connector = aiohttp.TCPConnector(limit=AT_ONCE + 1, ssl=self._credentials.ssl_context() or True)
             async with aiohttp.ClientSession(
                 connector=connector,
-                auth=aiohttp.BasicAuth(self._credentials.user, self._credentials.secret),
+                headers={"Authorization": aiohttp.encode_basic_auth(self._credentials.user, self._credentials.secret)},
                 timeout=aiohttp.ClientTimeout(total=ANSWER_S, connect=CONNECT_S),
             ) as session:
                 async with asyncio.timeout(CONNECT_S):

@@ -16,6 +16,8 @@ from telephony_gateway.domain.words import Direction
 
 AGENT = "agent"
 CUSTOMER = "customer"
+TALK = "talk"
+WAIT = "wait"
 MAX_CALLS = 10_000
 MAX_LEGS = 20_000
 MAX_OVER = 20_000
@@ -51,6 +53,8 @@ class Party:
     dial_status: str = ""
     ended_by_us: bool = False
     """The gateway had this channel ended."""
+    told: set[str] = field(default_factory=set)
+    """What was reported: ``initiated``, ``alerting``, ``answered``."""
 
 
 @dataclass
@@ -59,6 +63,7 @@ class Leg(Party):
 
     leg: str = ""
     device: str = ""
+    """Empty until it is known; then nothing is told of it."""
     alias: str = ""
     """How whoever originated it calls the call."""
     presented: str = ""
@@ -69,8 +74,6 @@ class Leg(Party):
     consults: str | None = None
     call: "Call | None" = None
     initiated_at: datetime | None = None
-    told: set[str] = field(default_factory=set)
-    """What was reported: ``initiated``, ``alerting``, ``answered``."""
     joined_at: datetime | None = None
     """When it was first connected with the customer."""
     held_at: datetime | None = None
@@ -82,6 +85,8 @@ class Leg(Party):
     """The phone holds."""
     gave_to: str | None = None
     """The leg to which this one gave the customer."""
+    got_from: str | None = None
+    """The leg whose place this one took."""
 
     @property
     def answered(self) -> bool:
@@ -158,12 +163,12 @@ def customer_channel(call: str) -> str:
 
 def talk_bridge(call: str) -> str:
     """The id of the bridge in which they talk."""
-    return f"talk~{call}"
+    return f"{TALK}~{call}"
 
 
 def wait_bridge(call: str) -> str:
     """The id of the bridge in which the customer waits, with music."""
-    return f"wait~{call}"
+    return f"{WAIT}~{call}"
 
 
 def our_names(channel: str) -> tuple[str, str, str] | None:

@@ -26,6 +26,7 @@ from telephony_gateway.domain.pbx_events import (
     AttributesSet,
     CallCleared,
     CallConferenced,
+    CallEvent,
     CallOffered,
     CallTransferred,
     CommandDone,
@@ -56,6 +57,8 @@ from telephony_gateway.domain.words import Party as Who
 from telephony_gateway.drivers.asterisk_ari_calls import (
     AGENT,
     CUSTOMER,
+    TALK,
+    WAIT,
     Call,
     Leg,
     Memory,
@@ -106,6 +109,7 @@ HOLD_AFTER = timedelta(seconds=0.5)
 """Who takes the customer out of a conversation for less than this does not hold, but gives away."""
 
 TIME_OUT = "time-out"
+UNKNOWN = "unknown"
 BUSY, ABSENT, REJECTED = 17, 20, 21
 """ITU-T Q.850 causes."""
 _NOT_REACHED = frozenset(range(1, 7)) | {18, ABSENT, 22, 25, 27, 28, 34, 38, 41, 42, 44, 47, 50, 57, 58, 63, 65, 66, 79}
@@ -301,7 +305,9 @@ class AsteriskAriInterpreter:
 
     def _originated(self, channel: str, query: Mapping[str, str], at: datetime) -> None:
         arguments = tuple(query.get("appArgs", "").split(","))
-        dialled = query.get("endpoint", "").partition("/")[2]
+        technology, _, dialled = query.get("endpoint", "").partition("/")
+        if technology == "Local":
+            dialled = dialled.partition("@")[0]
         self._outgoing(channel, dialled, arguments, query.get("callerId", ""), query.get("originator", ""), at)
 
     # ---- what is answered
@@ -425,6 +431,16 @@ class AsteriskAriInterpreter:
             call.waits_in_bridge = wait_bridge(call.name) in self._memory.holding
             call.talks_in_bridge = talk_bridge(call.name) in self._memory.holding
         self._bind_orphans(at)
+        for call in self._memory.calls.values():
+            for leg in call.legs.values():
+                self._presume_joined(call, leg)
+
+    def _presume_joined(self, call: Call, leg: Leg) -> None:
+        """An agent of ours who is where they talk had the customer, who was only put on hold."""
+        there = leg.up_at is not None and leg.bridge == talk_bridge(call.name)
+        if there and leg.joined_at is None and leg.purpose not in (None, Purpose.CONSULT):
+            leg.joined_at = leg.up_at
+            leg.told.add("answered")
 
     def _adopt(self, channel: Channel, members: frozenset[str] | None, at: datetime) -> None:
         named = our_names(channel.channel_id)
@@ -450,9 +466,14 @@ class AsteriskAriInterpreter:
                 leg.told |= {"initiated"}
             self._review(call, at)
             self._look_after(call, at)
+        # Of calls that are over:
         for leg in self._memory.orphans():
             if our_names(leg.channel) is not None:
-                self._ask(delete("channels", leg.channel, reason="normal"), at)  # of a call that is over
+                self._ask(delete("channels", leg.channel, reason="normal"), at)
+        for bridge in self._memory.holding:
+            role, _, name = bridge.partition("~")
+            if role in (TALK, WAIT) and name not in self._memory.calls:
+                self._ask(delete("bridges", bridge), at)
 
     def _live_call(self, call: Call) -> LiveCall:
         customer = call.customer
@@ -540,7 +561,7 @@ class AsteriskAriInterpreter:
                 return
             self._outgoing(channel.channel_id, channel.peer, arguments, channel.connected, "", at)
         else:
-            self._learn_alias(*found, arguments)
+            self._learn(*found, arguments, at)
         self._seen(channel, at)
         found = self._memory.find(channel.channel_id)
         if found is None or not channel.is_up:
@@ -554,8 +575,10 @@ class AsteriskAriInterpreter:
         elif call is not None and call.outgoing is not None:
             self._say(self._control.customer_answered(call), at)
 
-    def _learn_alias(self, call: Call | None, party: Party, arguments: tuple[str, ...]) -> None:
-        """Who did not see it originated hears now under which name that was."""
+    def _learn(self, call: Call | None, party: Party, arguments: tuple[str, ...], at: datetime) -> None:
+        """Who did not see it originated hears now under which name that was, and for what."""
+        if isinstance(party, Leg) and party.purpose is None and our_names(party.channel) is not None:
+            self._of_ours(party, arguments, at)
         alias = arguments[1] if len(arguments) > 1 and arguments[0] in (AGENT, CUSTOMER) else ""
         if isinstance(party, Leg):
             party.alias = party.alias or alias
@@ -653,7 +676,8 @@ class AsteriskAriInterpreter:
         if peer is None or event.channel("caller") is not None or self._memory.is_over(peer.channel_id):
             return  # the dialplan dials for somebody
         if self._memory.find(peer.channel_id) is None and event.text("dialstring"):
-            self._outgoing(peer.channel_id, event.text("dialstring"), (), peer.connected, "", at)
+            dialled = peer.peer if peer.name.startswith("Local/") else event.text("dialstring")
+            self._outgoing(peer.channel_id, dialled, (), peer.connected, "", at)
         found = self._memory.find(peer.channel_id)
         if found is None:
             return
@@ -664,12 +688,20 @@ class AsteriskAriInterpreter:
             party.presented = party.presented or peer.connected
         if event.text("dialstatus") == "RINGING":
             party.ringing_at = at if party.ringing_at is None else min(party.ringing_at, at)
-        forward = event.text("forward")
         self._seen(peer, at)
-        if forward and call is not None and isinstance(party, Leg):
-            to = forward.partition("@")[0].rpartition("/")[2]
-            self._memory.end(party.channel)
-            self._tell(LegDiverted(at=at, call=call.name, leg=party.leg, device=party.device, to=to))
+        if event.text("forward") and call is not None and isinstance(party, Leg):
+            to = event.text("forward").partition("@")[0].rpartition("/")[2]
+            self._diverted(call, party, to, event.channel("forwarded"), at)
+
+    def _diverted(self, call: Call, leg: Leg, to: str, place: Channel | None, at: datetime) -> None:
+        """The phone passes the call on (302): Asterisk calls somebody else in its place, for the same purpose."""
+        self._memory.end(leg.channel)
+        self._tell(LegDiverted(at=at, call=call.name, leg=leg.leg, device=leg.device, to=to))
+        if place is not None and self._memory.find(place.channel_id) is None:
+            heir = Leg(place.channel_id, leg=place.channel_id, device=to, purpose=leg.purpose, initiated_at=at)
+            heir.alias, heir.consults = leg.alias, leg.consults
+            self._memory.add_leg(heir)
+            self._bind_to(heir, call, at)
 
     def _channel_changed(self, event: Event, at: datetime) -> None:
         channel = event.channel()
@@ -811,54 +843,62 @@ class AsteriskAriInterpreter:
     def _attended_transfer(self, event: Event, at: datetime) -> None:
         if event.text("result") != "Success":
             return
-        first, second = event.channel("transferer_first_leg"), event.channel("transferer_second_leg")
-        giver = next((c for c in (first, second) if c is not None and self._memory.find(c.channel_id)), None)
         target = event.channel("transfer_target")
-        places = (event.channel(n) for n in ("replace_channel", "destination_link_first_leg", "transfer_target"))
-        place = next((c for c in places if c is not None), None)
-        if giver is None or place is None or target is None:
+        names = ("replace_channel", "destination_link_first_leg", "destination_link_second_leg", "transfer_target")
+        places = [place for place in map(event.channel, names) if place is not None]
+        givers = [event.channel("transferer_first_leg"), event.channel("transferer_second_leg")]
+        giver = next((g for g in givers if g is not None and self._memory.find(g.channel_id) is not None), None)
+        place = next((p for p in places if self._memory.find(p.channel_id) is not None), None)
+        if target is None or not places or (giver is None and place is None):
             return
-        call = self._take_place(place, giver.channel_id, target.peer, at, talks_since=target.created_at or at)
-        if call is not None:
-            self._review(call, at)
+        talks_since = target.created_at or at
+        if place is not None:
+            self._tell_place(place.channel_id, target.peer, at, talks_since)
+        elif giver is not None:
+            self._take_place(places[0], giver.channel_id, target.peer, at, talks_since)
 
     def _take_place(
         self, channel: Channel, replaced: str, device: str, at: datetime, talks_since: datetime | None = None
-    ) -> Call | None:
-        """Another channel is where an agent's was, or the customer's."""
+    ) -> None:
+        """Another channel is where an agent's was, or the customer's.
+
+        Of an attended transfer (``Local/_attended@transfer``) it is said a moment later who is there.
+        """
         found = self._memory.find(replaced)
-        if found is None or self._memory.is_over(channel.channel_id):
-            return None
+        if found is None or found[0] is None or self._memory.is_over(channel.channel_id):
+            return
         call, party = found
-        if call is None:
-            return None
+        bridge = party.bridge or party.last_bridge
         if not isinstance(party, Leg):
-            moved = Party(channel.channel_id, up_at=party.up_at, bridge=party.bridge or party.last_bridge)
-            self._memory.set_customer(call, moved)
-            return call
-        known = self._memory.find(channel.channel_id)
-        leg = known[1] if known is not None else None
-        if leg is None:
-            if device.startswith("_attended") and talks_since is None:
-                return None  # whose it is will be said when the transfer is
-            initiated_at = talks_since or at
-            leg = Leg(channel=channel.channel_id, leg=channel.channel_id, device=device, initiated_at=initiated_at)
-            leg.call, leg.bridge = call, party.bridge or party.last_bridge
+            self._memory.set_customer(call, Party(channel.channel_id, up_at=party.up_at, bridge=bridge))
+            return
+        if self._memory.find(channel.channel_id) is None:
+            leg = Leg(channel.channel_id, bridge=bridge, leg=channel.channel_id, initiated_at=at, joined_at=at)
+            leg.call, leg.got_from = call, party.leg
+            party.gave_to = leg.leg
             self._memory.add_leg(leg)
-        if not isinstance(leg, Leg) or party.gave_to is not None:
-            return call
-        leg.joined_at = at
-        self._tell_leg(call, leg)
-        party.gave_to = leg.leg
+            self._observe(leg, channel, at)
+        if not device.startswith("_attended") or talks_since is not None:
+            self._tell_place(channel.channel_id, device, at, talks_since)
+
+    def _tell_place(self, channel: str, device: str, at: datetime, talks_since: datetime | None) -> None:
+        """It is known who took an agent's place."""
+        found = self._memory.find(channel)
+        if found is None or found[0] is None or not isinstance(found[1], Leg):
+            return
+        call, leg = found[0], found[1]
+        if leg.device or leg.got_from is None:
+            return
+        leg.device = device
         if talks_since is not None:
-            # They have talked before, since when is not said.
-            leg.up_at = at - timedelta(milliseconds=1)
-            self._tell_answered(call, leg, leg.up_at)
-        self._observe(leg, channel, at)
-        self._tell(
-            CallTransferred(at=at, call=call.name, leg=leg.leg, device=leg.device, from_leg=party.leg, by=Who.AGENT)
-        )
-        return call
+            # They have talked before; since when is not said.
+            leg.initiated_at, leg.up_at = min(talks_since, at), at - timedelta(milliseconds=1)
+        self._tell_leg(call, leg)
+        if talks_since is not None:
+            self._tell_answered(call, leg, leg.up_at or at)
+        transferred = CallTransferred(at=at, call=call.name, leg=leg.leg, device=device, from_leg=leg.got_from)
+        self._tell(transferred)
+        self._review(call, at)
 
     # ---- which leg is whose
 
@@ -873,6 +913,9 @@ class AsteriskAriInterpreter:
 
     def _bind_to(self, leg: Leg, call: Call, at: datetime) -> None:
         self._memory.bind(leg, call)
+        if call.gives is not None and leg.purpose is Purpose.TRANSFER and call.gives[0] == leg.leg:
+            self._tell_leg(call, leg)
+            self._give(call, leg, call.leg(call.gives[1]), at, Who.GATEWAY)
         if leg.purpose is None and leg.consults is None:
             asking = next(
                 (o for o in call.legs.values() if o.device == leg.presented and o.joined_at is not None), None
@@ -930,7 +973,7 @@ class AsteriskAriInterpreter:
             self._tell_customer(call, call.customer)
         for leg in list(call.legs.values()):
             self._tell_leg(call, leg)
-            if leg.up_at is None:
+            if leg.up_at is None or not leg.device:
                 continue
             if self._with_customer(call, leg):
                 self._joined(call, leg, at)
@@ -944,11 +987,11 @@ class AsteriskAriInterpreter:
             customer is not None
             and call.left_by is not None
             and self._memory.is_holding(customer.bridge)
-            and not any(leg.joined_at for leg in call.legs.values())
+            and "waiting" not in call.left_by.told
+            and not any(leg.joined_at and leg.gave_to is None for leg in call.legs.values())
         ):
-            call.left_by.told.add("waits")
-            self._tell(CustomerWaits(at=at, call=call.name)) if "waiting" not in call.left_by.told else None
             call.left_by.told.add("waiting")
+            self._tell(CustomerWaits(at=at, call=call.name))
 
     def _joined(self, call: Call, leg: Leg, at: datetime) -> None:
         assert leg.up_at is not None
@@ -1024,6 +1067,7 @@ class AsteriskAriInterpreter:
             self._end_customer(call, party, at)
 
     def _end_leg(self, call: Call, leg: Leg, at: datetime) -> None:
+        leg.device = leg.device or UNKNOWN
         self._tell_leg(call, leg)
         self._memory.end(leg.channel)
         cause = _cause(leg)
@@ -1058,11 +1102,13 @@ class AsteriskAriInterpreter:
             if not self._with_customer(call, heir) and heir.up_at is not None:
                 self._say(self._control.talk(call, customer, heir), at)
             return
-        if any(other.joined_at is not None for other in call.legs.values()):
+        if any(other.joined_at is not None and other.gave_to is None for other in call.legs.values()):
             return
         if not leg.answered:
             if call.direction is Direction.INBOUND:
                 self._tell(CustomerWaits(at=at, call=call.name))
+                if customer.bridge is not None and not self._memory.is_holding(customer.bridge):
+                    self._say(self._control.wait(call), at)
             return
         call.left_by, call.left_at = leg, at
         if call.gives is not None and call.gives[1] == leg.leg:
@@ -1130,7 +1176,9 @@ class AsteriskAriInterpreter:
     # ---- telling
 
     def _tell(self, event: PbxEvent) -> None:
-        self._outbox.events.append(event)
+        """What is found out while it is looked at what is up is part of `ConnectionUp`."""
+        if self._up or not isinstance(event, CallEvent):
+            self._outbox.events.append(event)
 
     def _tell_offered(self, call: Call) -> None:
         self._tell(
@@ -1148,13 +1196,17 @@ class AsteriskAriInterpreter:
         )
 
     def _tell_customer(self, call: Call, customer: Party) -> None:
-        if customer.ringing_at is not None:
+        if customer.ringing_at is not None and "alerting" not in customer.told:
+            customer.told.add("alerting")
             self._tell(CustomerAlerting(at=customer.ringing_at, call=call.name))
-        if customer.up_at is not None:
+        if customer.up_at is not None and "answered" not in customer.told:
+            customer.told.add("answered")
             self._tell(CustomerAnswered(at=customer.up_at, call=call.name))
 
     def _tell_leg(self, call: Call, leg: Leg) -> None:
         """That it is called, and that it rings."""
+        if not leg.device:
+            return
         if "initiated" not in leg.told and leg.initiated_at is not None:
             leg.told.add("initiated")
             self._tell(
