@@ -97,7 +97,9 @@ class Servers:
             self._start(foreign_postgres, foreign_rabbitmq, foreign_redis)
             return
         try:
-            containers = Containers(self._directory.name, self._home, self._ledger, durable=self._durable)
+            containers = Containers(
+                self._directory.name, self._home, self._ledger, durable=self._durable, kept=not self._fresh
+            )
             if self._fresh:
                 containers.forget()
             self._start(

@@ -48,11 +48,13 @@ def check_engine() -> str:
 class Containers:
     """PostgreSQL, RabbitMQ and Redis as a Compose project of our own, on free loopback ports; data in its volumes."""
 
-    def __init__(self, name: str, home: Path, ledger: Ledger, *, durable: bool) -> None:
+    def __init__(self, name: str, home: Path, ledger: Ledger, *, durable: bool, kept: bool = True) -> None:
+        """``kept``: the data are, when the containers go."""
         self._engine = check_engine()
         checkout = hashlib.sha256(str(ROOT).encode()).hexdigest()[:8]
         self._project = f"cordboard-{name}-{checkout}"
         self._ledger = ledger
+        self._forgetting = [] if kept else ["--volumes"]
         home.mkdir(parents=True, exist_ok=True)
         password = kept_secret(home)
         ports = {name: free_port() for name in ("postgres", "rabbitmq", "management", "redis")}
@@ -88,7 +90,7 @@ class Containers:
 
     def up(self, service: str) -> None:
         """Start a container and wait until it is healthy."""
-        self._ledger.note_command("containers", self._command("down", "--timeout", "20"))
+        self._ledger.note_command("containers", self._command("down", "--timeout", "20", *self._forgetting))
         self._compose("up", "--detach", "--wait", "--quiet-pull", "--no-build", "--no-deps", service)
 
     def down(self, service: str) -> None:
