@@ -10,23 +10,17 @@ pytestmark = ON_ONE_SYSTEM
 
 
 @seeds()
-async def test_the_broker_closes_every_connection(centre: Centre, traffic: Flowing, seed: int) -> None:
-    async with traffic(seed) as flowing:
-        for _ in range(2):
-            await flowing.moment()
-            with centre.fault("connections closed by the broker") as fault:
-                await centre.close_connections()
-                await centre.back(fault)
-        await flowing.must_balance()
-
-
-@seeds()
-async def test_the_broker_is_stopped_and_started(centre: Centre, traffic: Flowing, seed: int) -> None:
+async def test_the_broker_closes_every_connection_and_goes_away(centre: Centre, traffic: Flowing, seed: int) -> None:
+    servers = centre.system.servers
     async with traffic(seed) as flowing:
         await flowing.moment()
+        with centre.fault("connections closed by the broker") as fault:
+            await centre.close_connections()
+            await centre.back(fault)
+        await flowing.moment()
         with centre.fault("RabbitMQ stopped and started") as fault:
-            await asyncio.to_thread(centre.system.servers.stop_rabbitmq)
+            await asyncio.to_thread(servers.stop_rabbitmq)
             await flowing.moment()
-            await asyncio.to_thread(centre.system.servers.start_rabbitmq)
+            await asyncio.to_thread(servers.start_rabbitmq)
             await centre.back(fault)
         await flowing.must_balance()

@@ -1,6 +1,7 @@
 """PostgreSQL restarts, Redis forgets everything, the PBX loses its calls: the services wait, and go on."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import redis
 from cordboard_chassis.testing.deployment import eventually
@@ -13,40 +14,34 @@ pytestmark = ON_ONE_SYSTEM
 
 
 @seeds()
-async def test_postgres_restarts(centre: Centre, traffic: Flowing, seed: int) -> None:
-    async with traffic(seed) as flowing:
-        for _ in range(2):
-            await flowing.moment()
-            with centre.fault("PostgreSQL restarted") as fault:
-                await asyncio.to_thread(centre.system.servers.restart_postgres)
-                await centre.back(fault)
-        await flowing.must_balance()
-
-
-@seeds()
-async def test_redis_forgets_everything_and_restarts(centre: Centre, traffic: Flowing, seed: int) -> None:
-    server = centre.system.servers.redis
+async def test_postgres_restarts_and_redis_forgets_everything(centre: Centre, traffic: Flowing, seed: int) -> None:
+    servers = centre.system.servers
     async with traffic(seed) as flowing:
         await flowing.moment()
-        with centre.fault("Redis flushed") as fault, redis.Redis.from_url(server.url) as client:
-            client.flushall()
+        with centre.fault("PostgreSQL restarted") as fault:
+            await asyncio.to_thread(servers.restart_postgres)
             await centre.back(fault)
-        with centre.fault("Redis restarted") as fault:
-            await asyncio.to_thread(server.stop)
+        await flowing.moment()
+        with centre.fault("Redis flushed and restarted") as fault:
+            with redis.Redis.from_url(servers.redis.url) as client:
+                client.flushall()
+            await asyncio.to_thread(servers.redis.stop)
             await flowing.moment()
-            await asyncio.to_thread(server.start)
+            await asyncio.to_thread(servers.redis.start)
             await centre.back(fault)
         await flowing.must_balance()
 
 
 @seeds()
 async def test_the_pbx_is_cut_off_freezes_and_crashes(centre: Centre, traffic: Flowing, seed: int) -> None:
+    pbx = centre.pbx
+    accidents: list[tuple[str, Callable[[], Awaitable[object]]]] = [
+        ("PBX cut off", lambda: pbx.drop_clients(refuse_s=1.0)),
+        ("PBX frozen", lambda: pbx.stall(for_s=1.0)),
+        ("PBX crashed", lambda: pbx.crash(down_s=1.0)),
+    ]
     async with traffic(seed) as flowing:
-        for name, hit in (
-            ("PBX cut off", lambda: centre.pbx.drop_clients(refuse_s=1.0)),
-            ("PBX frozen", lambda: centre.pbx.stall(for_s=1.0)),
-            ("PBX crashed", lambda: centre.pbx.crash(down_s=1.0)),
-        ):
+        for name, hit in accidents:
             await flowing.moment()
             with centre.fault(name) as fault:
                 await hit()
