@@ -26,6 +26,7 @@ from cordboard_chassis.auth.principal import Authenticator
 from cordboard_chassis.auth.tokens import TokenVerifier
 from cordboard_chassis.database import Database
 from cordboard_chassis.http.app import BODY_LIMIT, Api, create_api
+from cordboard_chassis.http.rate_limit import RateLimit
 from cordboard_chassis.keyring import Keyring
 from cordboard_chassis.messaging import parking
 from cordboard_chassis.messaging.broker import Publisher
@@ -91,6 +92,7 @@ class Service:
             access_log=settings.access_log,
         )
         app.state.keyring = self.keyring
+        app.state.rate_limit = RateLimit(settings.redis_url, self.name, settings.requests_per_minute)
         for name, value in self.state.items():
             setattr(app.state, name, value)
         return app
@@ -202,6 +204,7 @@ class Process:
             self._server.should_exit = True
             await asyncio.gather(self._serving, return_exceptions=True)
         await self.publisher.close()
+        await self._api.state.rate_limit.close()
         await self.service.database.close()
 
     async def run(self) -> None:

@@ -42,6 +42,9 @@ class ServiceSettings(BaseSettings):
     jwt_issuer: Annotated[str, StringConstraints(min_length=1)]
     jwt_audience: Annotated[str, StringConstraints(min_length=1)] = "cordboard"
 
+    requests_per_minute: Annotated[int, Field(ge=0, le=10_000_000)] = 12_000
+    """How many HTTP requests a caller may make to this service; 0 is no limit."""
+
     otlp_endpoint: str | None = None
     """Base URL of an OpenTelemetry collector (``http://collector:4318``); no traces when not set."""
     log_level: LogLevel = "info"

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Protocol
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from cordboard_chassis.http.rate_limit import RateLimit
 from cordboard_chassis.refusals import Forbidden
 
 
@@ -93,7 +94,8 @@ def principal(*roles: Role) -> Callable[..., Awaitable[Principal]]:
 
 
 async def authenticate(request: Request, credential: str) -> Principal:
-    """Check a credential, which may have come some other way than by header (an event stream's query)."""
+    """Check a credential, which may have come some other way than by header (an event stream's query), and count
+    the request."""
     known: Any = getattr(request.state, "principal", None)
     if known is not None and request.state.credential == credential:
         assert isinstance(known, Principal)
@@ -102,4 +104,6 @@ async def authenticate(request: Request, credential: str) -> Principal:
     found = await authenticator.authenticate(credential)
     request.state.principal = found
     request.state.credential = credential
+    rate_limit: RateLimit = request.app.state.rate_limit
+    await rate_limit.count(found.subject)
     return found

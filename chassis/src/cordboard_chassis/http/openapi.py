@@ -19,6 +19,7 @@ _REASONS = {
     415: "The body is not of an accepted media type.",
     422: "A field is missing, unknown or wrong.",
     428: "If-Match is missing.",
+    429: "The caller makes too many requests; come back after `Retry-After` seconds.",
     503: "Nothing is wrong with the request; try again soon.",
 }
 _BODY_METHODS = frozenset({"post", "put", "patch"})
@@ -84,7 +85,7 @@ def _declare_problems(path: str, method: str, operation: dict[str, Any]) -> None
     parameters = operation.get("parameters", [])
     statuses = {503}
     if operation.get("security"):
-        statuses |= {401, 403}
+        statuses |= {401, 403, 429}
     if "{" in path or any(parameter["in"] == "query" and parameter.get("required") for parameter in parameters):
         statuses |= {404, 422}
     if parameters or method == "get":

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import ExceptionHandler
 
 from cordboard_chassis.auth.principal import KeysUnavailable, Unauthenticated
+from cordboard_chassis.http.rate_limit import TooManyRequests
 from cordboard_chassis.refusals import Conflict, Forbidden, Invalid, NotFound, Refused
 
 __all__ = [
@@ -129,6 +130,12 @@ def _keys_unavailable(request: Request, _error: Exception) -> Response:
     return unavailable("the keys to check tokens with cannot be had", instance=request.url.path)
 
 
+def _too_many_requests(request: Request, error: Exception) -> Response:
+    assert isinstance(error, TooManyRequests)
+    headers = {"Retry-After": str(error.retry_after_s)}
+    return problem_response(429, "too-many-requests", str(error), instance=request.url.path, headers=headers)
+
+
 def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     detail = error.detail if isinstance(error.detail, str) else None
@@ -210,6 +217,7 @@ HANDLERS: dict[int | type[Exception], ExceptionHandler] = {
     Refused: _refused,
     Unauthenticated: _unauthenticated,
     KeysUnavailable: _keys_unavailable,
+    TooManyRequests: _too_many_requests,
     HTTPException: _http_exception,
     RequestValidationError: _invalid,
     sql.SQLAlchemyError: _database,
