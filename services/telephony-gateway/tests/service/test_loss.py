@@ -1,12 +1,14 @@
 """Connections break, gateways die, PBXs restart: what lives goes on, what died ends, nobody is left in a call."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from cordboard_chassis.testing.bus import TestBus
 from cordboard_chassis.testing.deployment import Deployment, eventually
-from cordboard_contracts import telephony
+from cordboard_contracts import Envelope, telephony
 from gateway_scene import PBX, Gateway, ScriptedPbx, now
 from sqlalchemy import text
 from telephony_gateway import app
@@ -23,7 +25,7 @@ from telephony_gateway.drivers.interface import (
     Party,
 )
 from telephony_gateway.settings import GatewaySettings
-from telephony_gateway.usecases import purge_calls
+from telephony_gateway.usecases import board, purge_calls
 
 
 def live(call: telephony.Call | str, *legs: LiveLeg) -> LiveCall:
@@ -88,6 +90,29 @@ async def test_after_a_lost_connection(make_gateway) -> None:  # type: ignore[no
     assert not gateway.bus.said(telephony.CallCleared, lambda e: e.subject in (str(kept.call_id), str(ringing.call_id)))
     assert (await _connection(gateway, "connected"))["detail"] == ""
     assert not await gateway.deployed.process.readiness.problems()
+
+
+async def test_nobody_can_be_reached_while_the_pbx_is_away_for_long(
+    make_gateway,  # type: ignore[no-untyped-def]
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(board, "AWAY_S", 0.2)
+    gateway: Gateway = await make_gateway()
+    call = await gateway.offer()
+    await gateway.connect(call)
+    await gateway.pbx.lose(now())
+    for device_id in gateway.pbx.devices:
+        await gateway.bus.expect(telephony.DeviceChanged, _is(device_id, DeviceState.UNREACHABLE))
+    await gateway.pbx.come_back()
+    for device_id in gateway.pbx.devices:
+        found = _is(device_id, DeviceState.UNREACHABLE)
+        unreachable = await gateway.bus.expect(telephony.DeviceChanged, found)
+        back = await gateway.bus.expect(telephony.DeviceChanged, _is(device_id, DeviceState.IDLE, unreachable.sequence))
+        assert back.sequence == unreachable.sequence + 1
+
+
+def _is(device_id: str, state: DeviceState, after: int = 0) -> Callable[[Envelope[Any]], bool]:
+    return lambda e: e.subject == device_id and e.data.device.state == state and e.sequence > after
 
 
 async def _connection(gateway: Gateway, state: str) -> dict[str, str]:

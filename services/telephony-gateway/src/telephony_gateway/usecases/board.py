@@ -22,6 +22,8 @@ from telephony_gateway.domain.words import DeviceState
 from telephony_gateway.storage import queries
 from telephony_gateway.usecases.publish_call import publish_call, publish_device
 
+AWAY_S = 5.0
+"""A PBX that is away for longer cannot ring anybody's phone: routing shall not offer calls to them."""
 REMEMBERED_CLEARED = 20_000
 """So many calls that ended lately are known by name, so that a late *offered* makes none of them anew."""
 
@@ -46,6 +48,8 @@ class Board:
     _cleared: OrderedDict[str, None] = field(default_factory=OrderedDict)
     _left_alone: dict[str, float] = field(default_factory=dict)
     """By call, until when (monotonic) the PBX may say what became of the customer."""
+    _away_at: float | None = field(default_factory=lambda: time.monotonic() + AWAY_S)
+    """When (monotonic) the PBX will have been away for too long; None while it is there, and once that is told."""
     _changed_calls: dict[UUID, Call] = field(default_factory=dict)
     _changed_devices: dict[str, Device] = field(default_factory=dict)
 
@@ -143,11 +147,24 @@ class Board:
         self.commands = []
         return list(commands.values())
 
+    def see_connection(self, lost_at: datetime | None = None, *, connected: bool) -> None:
+        """The connection is up, or lost."""
+        self.connected, self.lost_at = connected, lost_at
+        self._away_at = None if connected else time.monotonic() + AWAY_S
+
+    def presume_unreachable(self, uow: UnitOfWork) -> bool:
+        """When the PBX has been away for too long, so are its devices; whether that is so now, for the first time."""
+        if self._away_at is None or self._away_at > time.monotonic():
+            return False
+        self._away_at = None
+        for device_id in list(self.devices):
+            self.keep_device(uow, device_id, DeviceState.UNREACHABLE, uow.now, certain=True)
+        return True
+
     def patience_s(self) -> float | None:
-        """How long until `left_alone` names somebody; None when there is nothing to wait for."""
-        if not self._left_alone:
-            return None
-        return max(0.0, min(self._left_alone.values()) - time.monotonic())
+        """How long until something has to be presumed; None when there is nothing to wait for."""
+        until = [*self._left_alone.values(), *([] if self._away_at is None else [self._away_at])]
+        return max(0.0, min(until) - time.monotonic()) if until else None
 
     def left_alone(self) -> list[Call]:
         """Calls of which the PBX should have said by now what became of the customer."""

@@ -75,8 +75,7 @@ async def _hear_answer(uow: UnitOfWork, board: Board, event: CommandDone | Comma
 
 async def lose_connection(uow: UnitOfWork, board: Board, event: ConnectionLost, instance: str) -> None:
     """We are blind. The calls go on, as far as we know."""
-    board.connected = False
-    board.lost_at = event.at
+    board.see_connection(event.at, connected=False)
     await queries.write_connection(
         uow, board.pbx.pbx_id, connected=False, detail=text.clean(event.reason, 200), owned_by=instance
     )

@@ -166,7 +166,7 @@ async def _one_round(own: Ownership, board: Board, driver: Driver, instance: str
     """Take what waits; False when there is nothing to own any more."""
     items = await own.intake.drain(GROUP_LIMIT, timeout_s=board.patience_s())
     if not items:
-        await _presume_waiting(own, board)
+        await _presume(own, board)
         return True
     try:
         return await _one_group(own, board, driver, instance, items)
@@ -189,9 +189,12 @@ async def _one_round(own: Ownership, board: Board, driver: Driver, instance: str
     return goes_on
 
 
-async def _presume_waiting(own: Ownership, board: Board) -> None:
-    """The PBX does not say what became of customers whose agents left: they wait."""
+async def _presume(own: Ownership, board: Board) -> None:
+    """The PBX does not say what became of customers whose agents left: they wait. It says nothing at all: nobody can
+    be reached until it is back."""
     async with own.transaction() as uow:
+        if board.presume_unreachable(uow):
+            log.warning("the PBX is away for long", extra={"pbx": board.pbx.pbx_id, "devices": len(board.devices)})
         for call in board.left_alone():
             log.warning("nothing is said of a customer left alone", extra={"call": str(call.call_id)})
             await board.keep(uow, call, waiting_again(call), uow.now)

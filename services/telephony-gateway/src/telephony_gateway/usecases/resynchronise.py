@@ -35,7 +35,7 @@ async def resynchronise(uow: UnitOfWork, board: Board, up: ConnectionUp, instanc
         await board.keep(uow, call, repeated, uow.now)
         board.commands.extend(commands)
     _see_devices(uow, board, up)
-    board.connected, board.lost_at = True, None
+    board.see_connection(connected=True)
     await queries.write_connection(uow, board.pbx.pbx_id, connected=True, detail="", owned_by=instance)
     for fate, number in fates.items():
         RESYNCHRONISED.labels(fate).inc(number)
