@@ -10,10 +10,10 @@ from cordboard_chassis.testing.servers import Servers
 def contained_servers() -> Iterator[Servers | None]:
     """Start them for the time of the block; None without an engine."""
     import docker  # type: ignore[import-untyped] # noqa: PLC0415 (only here is it needed)
+    from testcontainers.community.postgres import PostgresContainer  # noqa: PLC0415
+    from testcontainers.community.redis import RedisContainer  # noqa: PLC0415
     from testcontainers.core.container import DockerContainer  # noqa: PLC0415
     from testcontainers.core.wait_strategies import LogMessageWaitStrategy  # noqa: PLC0415
-    from testcontainers.postgres import PostgresContainer  # noqa: PLC0415
-    from testcontainers.redis import RedisContainer  # noqa: PLC0415
 
     try:
         docker.from_env().ping()
@@ -21,7 +21,9 @@ def contained_servers() -> Iterator[Servers | None]:
         yield None
         return
     with contextlib.ExitStack() as stack:
-        postgres = stack.enter_context(PostgresContainer("postgres:17", driver=None))
+        # As the launcher's: room for the pools of all services, and nothing has to survive a power failure.
+        settings = "postgres -c max_connections=400 -c fsync=off"
+        postgres = stack.enter_context(PostgresContainer("postgres:17", driver=None).with_command(settings))
         redis = stack.enter_context(RedisContainer("redis:8"))
         rabbitmq = stack.enter_context(
             DockerContainer("rabbitmq:4-management")

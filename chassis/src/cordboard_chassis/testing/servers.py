@@ -51,10 +51,15 @@ class Servers:
         """And everything in it."""
         await self._manage("DELETE", f"/api/vhosts/{urllib.parse.urlsplit(amqp_url).path.lstrip('/')}")
 
-    async def close_connections(self, amqp_url: str) -> int:
-        """Let the broker close every connection to a virtual host; returns how many there were."""
+    async def close_connections(self, amqp_url: str, *, at_least: int) -> int:
+        """Let the broker close every connection to a virtual host, once it lists so many; returns how many there were.
+
+        Its list is seconds behind; 0: not so many yet, and none was closed.
+        """
         vhost = urllib.parse.urlsplit(amqp_url).path.lstrip("/")
         connections = await self._manage("GET", f"/api/vhosts/{vhost}/connections")
+        if len(connections) < at_least:
+            return 0
         for connection in connections:
             await self._manage("DELETE", f"/api/connections/{urllib.parse.quote(connection['name'], safe='')}")
         return len(connections)
