@@ -12,6 +12,7 @@ from cordboard_chassis.supervision import Background
 from telephony_gateway.api import calls, devices, pbxs
 from telephony_gateway.consumers import QUEUES
 from telephony_gateway.drivers.asterisk_ari import AsteriskAriDriver
+from telephony_gateway.drivers.freeswitch_esl import FreeswitchEslDriver
 from telephony_gateway.drivers.interface import DriverFactory
 from telephony_gateway.drivers.virtual import VirtualDriver
 from telephony_gateway.settings import GatewaySettings
@@ -19,7 +20,11 @@ from telephony_gateway.storage import queries
 from telephony_gateway.usecases.own_pbx import MESSAGES, Watch, own_pbx
 from telephony_gateway.usecases.purge_calls import purge_calls
 
-DRIVERS: Mapping[str, DriverFactory] = {"asterisk-ari": AsteriskAriDriver, "virtual": VirtualDriver}
+DRIVERS: Mapping[str, DriverFactory] = {
+    "asterisk-ari": AsteriskAriDriver,
+    "freeswitch-esl": FreeswitchEslDriver,
+    "virtual": VirtualDriver,
+}
 
 DESCRIPTION = """
 What PBXs say, normalised: calls, their connections to agents, and devices, in the words of CSTA (ECMA-269).

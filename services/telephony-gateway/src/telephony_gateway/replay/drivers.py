@@ -7,6 +7,7 @@ from typing import Any
 
 from telephony_gateway.drivers.asterisk_ami import AsteriskAmi
 from telephony_gateway.drivers.asterisk_ari_interpreter import AsteriskAriInterpreter
+from telephony_gateway.drivers.freeswitch_esl import FreeswitchEsl
 from telephony_gateway.drivers.interpreter import InterpreterFactory
 from telephony_gateway.replay.trace import Kind, Trace, read
 
@@ -58,4 +59,5 @@ REPLAYABLE: Mapping[str, Replayable] = {
         # An application is told of its own channels; what the PBX's own queue does is no business of it.
         sees=lambda call: "queue" not in call,
     ),
+    "freeswitch-esl": Replayable(FreeswitchEsl, "esl.jsonl", ("esl-json.jsonl", "esl-all.jsonl"), commands="esl.jsonl"),
 }
