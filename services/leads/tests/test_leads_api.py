@@ -242,7 +242,7 @@ BAD = [
     ({"phone": "+8613800138000", "territory": "china"}, "territory"),
     ({"phone": "+8613800138000", "workspace": "Main Street"}, "workspace"),
     ({"phone": "+8613800138000", "org_path": "cn"}, "org_path"),
-    ({"phone": "+8613800138000", "attributes": {"1": "x"}}, "attributes.1.[key]"),
+    ({"phone": "+8613800138000", "attributes": {"1": "x"}}, "attributes.1"),
     ({"phone": "+8613800138000", "attributes": {f"k{n}": "" for n in range(51)}}, "attributes"),
     ({"phone": "+8613800138000", "name": "a\0b"}, "name"),
     ([], "body"),

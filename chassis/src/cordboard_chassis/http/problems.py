@@ -162,7 +162,8 @@ def _invalid(request: Request, error: Exception) -> Response:
 
 def field_name(location: Sequence[str | int]) -> str:
     """``("body", "phones", 0, "number")`` -> ``phones.0.number``; the body as a whole is ``body``."""
-    parts = [str(part) for part in location]
+    # Where a key of an object is what is wrong, pydantic adds a part that no request has.
+    parts = [str(part) for part in location if part != "[key]"]
     name = ".".join(parts[1:]) if len(parts) > 1 else ".".join(parts)
     return printable(name or "body")
 
