@@ -52,6 +52,8 @@ class WorkItem(Value):
     priority: Annotated[int, Field(ge=0, le=1000)]
     requirement: dict[Identifier, SkillLevel] = Field(default_factory=dict)
     """Skills it needs with their least levels."""
+    any_of: tuple[dict[Identifier, SkillLevel], ...] = ()
+    """Of each of these groups, one skill is enough."""
     territory: Territory | None = None
     language: Language | None = None
     customer_id: UUID | None = None
@@ -90,6 +92,8 @@ class Reason(Value):
     runner_up_key: tuple[float | str, ...] | None = None
     rule: Identifier | None = None
     rule_version: int | None = None
+    step: int = 0
+    """How many steps of its queue the work item had taken by then."""
 
 
 class Assignment(Value):

@@ -68,6 +68,7 @@ def _work_item(workspace_id: str, work: "Work") -> routing.WorkItem:
         queue=work.queue,
         priority=work.priority,
         requirement=dict(work.requirement),
+        any_of=tuple(dict(group) for group in work.any_of),
         territory=work.territory,
         language=work.language,
         customer_id=work.customer_id,
@@ -92,6 +93,7 @@ def _assignment(workspace_id: str, work: "Work", placed: "Placed") -> routing.As
             runner_up_key=why.runner_up_key,
             rule=work.rule,
             rule_version=work.rule_version,
+            step=why.step,
         )
     return routing.Assignment(
         assignment_id=UUID(made.assignment_id),

@@ -5,7 +5,7 @@ writes; when that fails, the whole object is thrown away and restored from the d
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -61,6 +61,8 @@ class QueueEntry:
     wrap_up_s: int
     service_level_s: int
     version: int
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    """As over HTTP."""
 
     def config(self) -> core.QueueConfig:
         """As the engine wants it."""
@@ -69,6 +71,7 @@ class QueueEntry:
             offer_timeout_ms=self.offer_timeout_s * 1000,
             wrap_up_ms=self.wrap_up_s * 1000,
             priority=self.priority,
+            steps=tuple(_step(step) for step in self.steps),
         )
 
 
@@ -101,6 +104,9 @@ class Work:
     priority: int
     requirement: Mapping[str, int]
     submitted_at: datetime
+    any_of: Sequence[Mapping[str, int]] = ()
+    step: int = 0
+    queued_at: datetime | None = None
     state: str = "waiting"
     required_territory: str | None = None
     territory: str | None = None
@@ -133,10 +139,12 @@ class Work:
             item_id=self.item_id,
             kind=self.kind,
             queue=self.queue,
-            requirement=core.Requirement.of(self.requirement, self.required_territory),
+            requirement=core.Requirement.of(self.requirement, self.required_territory, self.any_of),
             priority=self.priority,
             submitted_at=milliseconds(self.submitted_at),
             preferred_agent=self.preferred_agent,
+            step=self.step,
+            queued_at=None if self.queued_at is None else milliseconds(self.queued_at),
         )
 
 
@@ -394,7 +402,9 @@ class LiveWorkspace:
     def _changed(self, item: core.Item) -> Work:
         work = self.works[UUID(item.item_id)]
         work.queue, work.priority = item.queue, item.priority
+        work.step, work.queued_at = item.step, None if item.queued_at is None else moment(item.queued_at)
         work.requirement = dict(item.requirement.skills)
+        work.any_of = [dict(group) for group in item.requirement.any_of]
         work.required_territory = item.requirement.territory
         self.touch(work)
         work.version += 1
@@ -484,6 +494,17 @@ class LiveWorkspace:
         return self.changes.figures.setdefault((work.queue, work.org_path, begin), Figures())
 
 
+def _step(step: Mapping[str, Any]) -> core.Step:
+    return core.Step(
+        after_ms=step["after_s"] * 1000,
+        levels=tuple(step["levels"].items()),
+        also=tuple(step["also"].items()),
+        wider=step["wider"],
+        priority=step["priority"],
+        queue=step["queue"],
+    )
+
+
 def _assignment_id(_token: int) -> str:
     return str(new_id())
 
@@ -493,6 +514,8 @@ def _refused(refusal: core.EngineRefusal) -> Refused:
     match refusal:
         case core.UnknownAgent():
             return NotFound(detail, "agent_id")
+        case core.CyclicOverflow():
+            return Invalid(detail, "steps", code=refusal.code)
         case core.UnknownQueue():
             return Invalid(detail, "queue")
         case _:

@@ -33,6 +33,7 @@ from routing.engine import (
     SetMode,
     Settings,
     Settle,
+    Step,
     SubmitItem,
     TakeItem,
     WorkKind,
@@ -70,6 +71,18 @@ class NaiveAgent:
     misses: int = 0
 
 
+def reaches(profile: AgentProfile, one_of: list[tuple[str, int]]) -> bool:
+    return any(profile.skills.get(skill, 0) >= level for skill, level in one_of)
+
+
+def lowered(skill: str, level: int, step: Step) -> int:
+    """What is enough after the step."""
+    for name, enough in step.levels:
+        if name == skill or (name == "language:*" and skill.startswith("language:")):
+            level = min(level, enough)
+    return level
+
+
 @dataclass
 class NaiveEngine:
     settings: Settings
@@ -103,23 +116,42 @@ class NaiveEngine:
 
     def urgency(self, work: NaiveItem) -> tuple[int, str]:
         queue = self.queues[work.item.queue]
-        credit = (queue.priority + work.item.priority) * queue.priority_credit_ms
+        raised = sum(step.priority for step in queue.steps[: work.item.step])
+        credit = (queue.priority + work.item.priority + raised) * queue.priority_credit_ms
         return (work.item.submitted_at - credit, work.item.item_id)
 
     def can_do(self, work: NaiveItem, agent: NaiveAgent) -> bool:
         """Channel, skills, territory; signed in."""
         profile, item = agent.profile, work.item
-        territory = item.requirement.territory
         return (
             agent.mode != Mode.OFFLINE
             and profile.capacity.items.get(item.kind, 0) > 0
             and (item.kind != WorkKind.CALL or profile.device_id is not None)
-            and all(profile.skills.get(skill, 0) >= least for skill, least in item.requirement.skills)
-            and (
-                territory is None
-                or not profile.territories
-                or any((territory + "-").startswith(root + "-") for root in profile.territories)
-            )
+            and self.satisfies(item, profile)
+        )
+
+    def satisfies(self, item: Item, profile: AgentProfile) -> bool:
+        """Skills and territory, looked at anew with each step taken."""
+        asked = [[skill] for skill in item.requirement.skills] + [list(group) for group in item.requirement.any_of]
+        instead: list[tuple[str, int]] = []
+        territory = item.requirement.territory
+        parts = territory.split("-") if territory else []
+        widened = False
+        for step in self.queues[item.queue].steps[: item.step]:
+            for group in (*asked, instead):
+                group[:] = [(skill, lowered(skill, level, step)) for skill, level in group]
+            instead += step.also
+            if step.wider:
+                widened = True
+                parts = parts[: -step.wider]
+        if not reaches(profile, instead) and not all(reaches(profile, group) for group in asked):
+            return False
+        if not parts or not profile.territories:
+            return True
+        wanted = "-".join(parts) + "-"
+        return any(
+            wanted.startswith(root + "-") or (widened and (root + "-").startswith(wanted))
+            for root in profile.territories
         )
 
     def has_room(self, kind: WorkKind, agent: NaiveAgent) -> bool:
@@ -219,10 +251,29 @@ class NaiveEngine:
     # Inputs
 
     def on_PutQueue(self, input: PutQueue) -> None:  # noqa: N802
-        self.queues[input.queue.queue_id] = input.queue
+        was, queue = self.queues.get(input.queue.queue_id), input.queue
+        seen, follow = {queue.queue_id}, queue
+        while (target := follow.steps[-1].queue if follow.steps else None) is not None:
+            if target in seen or target not in self.queues:
+                raise Refuses
+            seen.add(target)
+            follow = self.queues[target]
+        self.queues[queue.queue_id] = queue
+        if was and was.steps != queue.steps:
+            for work in sorted(self.items.values(), key=self.urgency):
+                if work.item.queue == queue.queue_id:
+                    work.item = replace(work.item, step=0)
+                    self.retry(work)
+
+    def retry(self, work: NaiveItem) -> None:
+        """Whoever can take it now, takes it."""
+        if work.state == ItemState.WAITING:
+            self.offer(work, list(self.agents.values()))
 
     def on_RemoveQueue(self, input: RemoveQueue) -> None:  # noqa: N802
         if input.queue_id not in self.queues or any(w.item.queue == input.queue_id for w in self.items.values()):
+            raise Refuses
+        if any(step.queue == input.queue_id for queue in self.queues.values() for step in queue.steps):
             raise Refuses
         del self.queues[input.queue_id]
 
@@ -325,6 +376,8 @@ class NaiveEngine:
         if changes.get("queue", work.item.queue) not in self.queues:
             raise Refuses
         item = replace(work.item, **changes)
+        if item.queue != work.item.queue:
+            item = replace(item, step=0, queued_at=self.now)
         agent = None
         if work.state == ItemState.WAITING:
             if item == work.item:
@@ -408,9 +461,19 @@ class NaiveEngine:
                 self.miss(self.assigned(id), Miss.NO_ANSWER)
             elif what == 1:
                 self.end_wrap_up(self.agents[id])
-            else:
+            elif what == 2:
                 self.items[id].avoid = None
-                self.offer(self.items[id], list(self.agents.values()))
+                self.retry(self.items[id])
+            else:
+                self.take_step(self.items[id])
+
+    def take_step(self, work: NaiveItem) -> None:
+        step = self.queues[work.item.queue].steps[work.item.step]
+        if step.queue is None:
+            work.item = replace(work.item, step=work.item.step + 1)
+        else:
+            work.item = replace(work.item, queue=step.queue, step=0, queued_at=self.now)
+        self.retry(work)
 
     def timers(self) -> list[tuple[int, int, str]]:
         found = [(w.expires_at, 0, w.assignment_id) for w in self.items.values() if w.state == ItemState.OFFERED]
@@ -420,6 +483,11 @@ class NaiveEngine:
             for w in self.items.values()
             if w.state == ItemState.WAITING and w.avoid is not None
         ]
+        for w in self.items.values():
+            steps = self.queues[w.item.queue].steps[w.item.step :]
+            if w.state == ItemState.WAITING and steps:
+                since = w.item.submitted_at if w.item.queued_at is None else w.item.queued_at
+                found.append((since + steps[0].after_ms, 3, w.item.item_id))
         return found  # type: ignore[return-value]
 
     def on_Settle(self, input: Settle) -> None:  # noqa: N802

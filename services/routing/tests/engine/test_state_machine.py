@@ -1,6 +1,7 @@
 """The engine against a naive model that looks at everything, against its invariants, and against itself restored."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -40,6 +41,7 @@ from routing.engine import (
     SetMode,
     Settings,
     Settle,
+    Step,
     SubmitItem,
     TakeItem,
     WorkKind,
@@ -73,11 +75,35 @@ profiles = wide_profiles | st.builds(
     capacity=capacities,
     device_id=st.none() | st.sampled_from(["d1", "d2"]),
 )
+levels = st.sampled_from([0, 30, 50])
 requirements = st.builds(
     Requirement.of,
-    st.dictionaries(st.sampled_from(SKILLS), st.sampled_from([0, 30, 50]), max_size=1),
+    st.dictionaries(st.sampled_from(SKILLS), levels, max_size=1),
     st.none() | st.sampled_from(TERRITORIES),
+    st.lists(st.dictionaries(st.sampled_from(SKILLS), levels, max_size=2), max_size=2),
 )
+steps = st.lists(
+    st.builds(
+        Step,
+        after_ms=st.integers(0, 25),
+        levels=st.lists(st.tuples(st.sampled_from([*SKILLS, "language:*"]), levels), max_size=2).map(tuple),
+        also=st.lists(st.tuples(st.sampled_from(SKILLS), st.sampled_from([30, 60])), max_size=1).map(tuple),
+        wider=st.integers(0, 2),
+        priority=st.integers(0, 2),
+    ),
+    max_size=3,
+)
+overflows = st.none() | st.builds(Step, after_ms=st.integers(0, 25), queue=st.sampled_from(QUEUES))
+
+
+def in_time(some: list[Step], overflow: Step | None) -> tuple[Step, ...]:
+    """Steps as a queue may have them."""
+    taken = sorted(some, key=lambda step: step.after_ms)
+    if overflow is not None:
+        taken.append(replace(overflow, after_ms=overflow.after_ms + max((s.after_ms for s in some), default=0)))
+    return tuple(taken)
+
+
 queues = st.builds(
     QueueConfig,
     queue_id=st.sampled_from(QUEUES),
@@ -85,6 +111,7 @@ queues = st.builds(
     wrap_up_ms=st.sampled_from([0, 0, 10]),
     priority=st.integers(0, 2),
     priority_credit_ms=st.sampled_from([0, 10]),
+    steps=st.builds(in_time, steps, overflows),
 )
 workspace_settings = st.builds(
     Settings,

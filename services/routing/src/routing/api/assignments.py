@@ -32,6 +32,7 @@ class ReasonView(BaseModel):
     runner_up: str | None
     runner_up_key: list[int | str] | None
     preferred: bool = Field(description="It is the customer's own agent, whatever the keys say.")
+    step: int = Field(default=0, description="How many steps of its queue the item had taken.")
 
 
 class AssignmentSummary(BaseModel):

@@ -1,22 +1,49 @@
 """Queues: how the work that rules send there is treated."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from cordboard_chassis.http.app import Body, Db
 from cordboard_chassis.http.etags import IfMatch, set_etag
 from cordboard_chassis.http.owner_inputs import ask_owner
 from cordboard_chassis.http.paging import Page, Paging
 from cordboard_chassis.refusals import NotFound
-from cordboard_contracts.vocabulary import Name
+from cordboard_contracts.vocabulary import Identifier, Name
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy import Row
 
 from routing.api.access import Administrator, QueueId, Staff, WorkspaceId, configurable_workspace, workspace_of
 from routing.storage import queries
 
 router = APIRouter(prefix="/v1/workspaces/{workspace_id}/queues", tags=["queues"])
+
+
+_Skill = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._:@-]{0,99}\*?$")]
+
+
+class StepBody(Body):
+    """What an item gives up when it has waited so long in the queue. Steps add up."""
+
+    after_s: int = Field(ge=0, le=2_592_000, description="How long it has waited in this queue.")
+    levels: dict[_Skill, Annotated[int, Field(ge=0, le=100)]] = Field(
+        default={},
+        max_length=20,
+        description="Skills of which a lower level is enough from now on, 0 for none; `language:*` means all of these.",
+    )
+    also: dict[Identifier, Annotated[int, Field(ge=1, le=100)]] = Field(
+        default={}, max_length=20, description="Skills each of which is enough instead of those that are asked for."
+    )
+    wider: int = Field(
+        default=0,
+        ge=0,
+        le=9,
+        description="By how many parts of its code the territory grows: by one, `CN-31-0115` to all of `CN-31`.",
+    )
+    priority: int = Field(default=0, ge=0, le=1000, description="Is added.")
+    queue: Identifier | None = Field(
+        default=None, description="The item goes to this queue instead and begins with its steps; only the last may."
+    )
 
 
 class QueueBody(Body):
@@ -34,6 +61,9 @@ class QueueBody(Body):
     service_level_s: int = Field(
         default=20, ge=1, le=86_400, description="Within how many seconds an item should be accepted."
     )
+    steps: list[StepBody] = Field(
+        default=[], max_length=20, description="What waiting items give up, in the order of time."
+    )
 
 
 class QueueView(BaseModel):
@@ -46,6 +76,7 @@ class QueueView(BaseModel):
     offer_timeout_s: int
     wrap_up_s: int
     service_level_s: int
+    steps: list[StepBody]
     version: int
     updated_at: datetime
 
@@ -118,7 +149,7 @@ async def delete_queue(
     queue_id: QueueId,
     if_match: IfMatch = None,
 ) -> None:
-    """Remove a queue that no rule names and in which nothing is."""
+    """Remove a queue that no rule and no step names and in which nothing is."""
     async with database.transaction(caller.org_path) as uow:
         await configurable_workspace(uow, workspace_id)
     await ask_owner(

@@ -46,6 +46,9 @@ class Then(Body):
     requirement: dict[Identifier, SkillLevel] = Field(
         default={}, max_length=20, description="Skills with their least levels."
     )
+    any_of: list[Annotated[dict[Identifier, SkillLevel], Field(min_length=1, max_length=20)]] = Field(
+        default=[], max_length=5, description="Of each of these groups of skills, one with its least level is enough."
+    )
     priority: int | None = Field(
         default=None, ge=0, le=1000, description="Instead of the priority that the item brings along."
     )

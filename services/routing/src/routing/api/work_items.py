@@ -20,6 +20,7 @@ from sqlalchemy import Row
 
 from routing.api.access import Leader, Staff, own_agent_id, workspace_of
 from routing.api.assignments import AssignmentSummary
+from routing.api.queues import StepBody
 from routing.engine import WorkKind
 from routing.storage import queries
 
@@ -41,6 +42,9 @@ class WorkItemView(BaseModel):
     queue: str
     priority: int
     requirement: dict[str, int] = Field(description="Skills with their least levels.")
+    any_of: list[dict[str, int]] = Field(description="Of each of these groups, one skill is enough.")
+    step: int = Field(description="How many steps of its queue it has taken; each asks for less.")
+    queued_at: datetime | None = Field(description="When it came to its queue, if not when it was submitted.")
     required_territory: str | None = Field(description="Agents must cover it.")
     territory: str | None
     language: str | None
@@ -69,6 +73,15 @@ class CandidateView(BaseModel):
     obstacles: list[str] = Field(description="What keeps them from getting it; none: they could have it now.")
 
 
+class Asked(BaseModel):
+    """What is asked of an agent, after the steps taken so far."""
+
+    skills: dict[str, int]
+    any_of: list[dict[str, int]]
+    territory: str | None = Field(description="Must be covered.")
+    area: str | None = Field(description="Must be covered, or a part of it.")
+
+
 class Explanation(BaseModel):
     """Why a work item is where it is."""
 
@@ -79,6 +92,9 @@ class Explanation(BaseModel):
     )
     eligible: int | None = Field(default=None, description="While it is open: how many agents could take it now.")
     agents: int | None = None
+    asked: Asked | None = Field(default=None, description="While it is open: what is asked of agents now.")
+    next_step: StepBody | None = Field(default=None, description="While it waits: what it gives up next.")
+    next_step_at: datetime | None = Field(default=None, description="When it does so.")
     candidates: list[CandidateView] = Field(
         default=[], description="The eligible in the order of offering, then the others; 100 at most."
     )

@@ -16,6 +16,9 @@ How a decision is made:
   hand, then longest idle, then id).
 * **Which item** for an agent with room: the one with the smallest `submitted_at - priority * credit`, then id,
   over all kinds for which there is room. Nothing waits while an eligible agent is there.
+* **What a waiting item gives up**: the steps of its queue, each when the item has waited so long in that queue:
+  lower levels, other skills instead, a wider territory, more priority, at last another queue. An item that an agent
+  did not take keeps the steps that it took; one that goes to another queue begins there at the first.
 """
 
 from routing.engine.effects import (
@@ -80,13 +83,16 @@ from routing.engine.model import (
     Reason,
     Requirement,
     Settings,
+    Skill,
     Snapshot,
+    Step,
     WorkKind,
     language_skill,
 )
 from routing.engine.orders import least_loaded, longest_idle
 from routing.engine.refusals import (
     AssignmentNotOpen,
+    CyclicOverflow,
     EngineRefusal,
     ItemAlreadyOpen,
     ItemNotOpen,
@@ -121,6 +127,7 @@ __all__ = [
     "Capacity",
     "ChangePriority",
     "CompleteAssignment",
+    "CyclicOverflow",
     "DeviceState",
     "Effect",
     "EndWrapUp",
@@ -157,7 +164,9 @@ __all__ = [
     "SetMode",
     "Settings",
     "Settle",
+    "Skill",
     "Snapshot",
+    "Step",
     "StillInUse",
     "SubmitItem",
     "TakeItem",

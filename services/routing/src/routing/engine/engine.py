@@ -55,6 +55,7 @@ from routing.engine.model import (
 from routing.engine.orders import least_loaded, work_key
 from routing.engine.refusals import (
     AssignmentNotOpen,
+    CyclicOverflow,
     ItemAlreadyOpen,
     ItemNotOpen,
     StillInUse,
@@ -62,6 +63,7 @@ from routing.engine.refusals import (
     UnknownQueue,
     WrongState,
 )
+from routing.engine.relaxation import next_step
 from routing.engine.state import CALL, AgentEntry, WorkEntry, new_status
 from routing.engine.timers import Timer
 
@@ -205,18 +207,48 @@ class Engine:
         was = floor.queues.get(queue.queue_id)
         if was == queue:
             return
+        self._check_overflow(queue)
         floor.queues[queue.queue_id] = queue
         floor.effects.append(QueueChanged(queue))
-        if was and (was.priority, was.priority_credit_ms) != (queue.priority, queue.priority_credit_ms):
+        if was is None:
+            return
+        if was.steps != queue.steps:
+            self._begin_steps_again(queue)
+        if (was.priority, was.priority_credit_ms) != (queue.priority, queue.priority_credit_ms):
             for work in floor.items.values():
                 if work.place is not None and work.item.queue == queue.queue_id:
                     _move(work, queue)
+
+    def _check_overflow(self, queue: QueueConfig) -> None:
+        """An item that overflows ends up somewhere."""
+        passed = [queue.queue_id]
+        while queue.steps and (target := queue.steps[-1].queue) is not None:
+            if target in passed:
+                raise CyclicOverflow(f"items would go round: {' > '.join([*passed, target])}")
+            passed.append(target)
+            queue = self._queue(target)
+
+    def _begin_steps_again(self, queue: QueueConfig) -> None:
+        """The steps became others: each open item is at the first again. Those that are due are taken at once."""
+        floor = self._floor
+        for work in floor.by_urgency(w for w in floor.items.values() if w.item.queue == queue.queue_id):
+            waits = work.place is not None
+            if waits:
+                floor.leave_line(work)
+            if work.item.step:
+                floor.change(work, replace(work.item, step=0))
+                floor.effects.append(ItemChanged(work.item))
+            if waits and not floor.offer_to_best(work):
+                floor.join_line(work)
 
     def _remove_queue(self, input: RemoveQueue) -> None:
         floor = self._floor
         self._queue(input.queue_id)
         if any(work.item.queue == input.queue_id for work in floor.items.values()):
             raise StillInUse(f"queue {input.queue_id} has open items")
+        for queue in floor.queues.values():
+            if any(step.queue == input.queue_id for step in queue.steps):
+                raise StillInUse(f"items of queue {queue.queue_id} overflow to queue {input.queue_id}")
         del floor.queues[input.queue_id]
         floor.effects.append(QueueRemoved(input.queue_id))
 
@@ -370,6 +402,8 @@ class Engine:
             priority=was.priority if input.priority is None else input.priority,
         )
         self._queue(item.queue)
+        if item.queue != was.queue:
+            item = replace(item, step=0, queued_at=floor.now)
         agent = None
         if work.state is ItemState.WAITING:
             if item == was:
@@ -470,10 +504,29 @@ class Engine:
                 self._miss(floor.assigned[id], AssignmentState.EXPIRED, Miss.NO_ANSWER)
             elif timer is Timer.WRAP_UP_ENDS:
                 self._wrap_up_is_over(floor.agents[id])
+            elif timer is Timer.STEP_IS_DUE:
+                self._take_step(floor.items[id])
             else:
                 work = floor.items[id]
                 floor.avoid_no_longer(work)
                 floor.offer_to_best(work)
+
+    def _take_step(self, work: WorkEntry) -> None:
+        """A waiting item gives something up, or goes to another queue."""
+        floor, item = self._floor, work.item
+        step = next_step(item, floor.queues[item.queue])
+        assert step is not None
+        floor.leave_line(work)
+        if step.queue is not None:
+            item = replace(item, queue=step.queue, step=0, queued_at=floor.now)
+        else:
+            item = replace(item, step=item.step + 1)
+        floor.change(work, item)
+        floor.effects.append(ItemChanged(item))
+        if step.queue is not None:
+            floor.place(work)
+        elif not floor.offer_to_best(work):
+            floor.join_line(work)
 
     def _settle(self, _: Settle) -> None:
         floor = self._floor

@@ -3,8 +3,17 @@
 from collections.abc import Iterator
 
 from routing.engine.floor import Floor
-from routing.engine.matching import covers
-from routing.engine.model import AgentProfile, DeviceState, ItemState, Mode, OrderKey
+from routing.engine.matching import lacking
+from routing.engine.model import (
+    AgentProfile,
+    DeviceState,
+    ItemState,
+    Mode,
+    OrderKey,
+    Requirement,
+    Step,
+)
+from routing.engine.relaxation import next_step, next_step_at
 from routing.engine.state import CALL, KINDS, AgentEntry, WorkEntry
 from routing.engine.values import value
 from routing.engine.waiting import is_avoided
@@ -17,7 +26,8 @@ class Candidate:
     agent_id: str
     key: OrderKey
     obstacles: tuple[str, ...]
-    """In words that are stable up to the first blank: ``skill sales 30 < 50``, ``territory CN-31 not covered``,
+    """In words that are stable up to the first blank: ``skill sales 30 < 50``, ``skill none of sales 50, support 30``,
+    ``territory CN-31 not covered``, ``territory CN not touched`` (covers no part of it),
     ``channel lead not worked``, ``no_device``, ``mode not_ready lunch``, ``wrap_up``, ``device in_use``,
     ``exclusive call in hand``, ``full lead 3 of 3``, ``full weight 6 of 6``, ``holds_it``, ``avoided``."""
 
@@ -31,6 +41,11 @@ class Explanation:
     ahead: int
     """How many waiting items of the same kind, requirement and territory go before it."""
     candidates: tuple[Candidate, ...]
+    requirement: Requirement
+    """What is asked now, after the steps taken so far."""
+    next_step: Step | None
+    """What is given up next; None when nothing is, or while it does not wait."""
+    next_step_at: int | None
 
 
 def explain(floor: Floor, work: WorkEntry, now: int) -> Explanation:
@@ -44,7 +59,9 @@ def explain(floor: Floor, work: WorkEntry, now: int) -> Explanation:
     place = work.place
     waiting = [other for other in work.demand.line.places if other[2].place is other]
     ahead = sum(other < place for other in waiting) if place is not None else 0
-    return Explanation(work.item.item_id, work.state, ahead, tuple(candidates))
+    queue = floor.queues[work.item.queue]
+    step, due = (next_step(work.item, queue), next_step_at(work.item, queue)) if place is not None else (None, None)
+    return Explanation(work.item.item_id, work.state, ahead, tuple(candidates), work.demand.requirement, step, due)
 
 
 def _obstacles(floor: Floor, work: WorkEntry, agent: AgentEntry, now: int) -> Iterator[str]:
@@ -69,13 +86,7 @@ def _lacks(work: WorkEntry, profile: AgentProfile) -> Iterator[str]:
         yield f"channel {kind} not worked"
     elif work.kind == CALL and profile.device_id is None:
         yield "no_device"
-    for skill, least in work.item.requirement.skills:
-        level = profile.skills.get(skill, 0)
-        if level < least:
-            yield f"skill {skill} {level} < {least}"
-    territory = work.item.requirement.territory
-    if not covers(frozenset(profile.territories), territory):
-        yield f"territory {territory} not covered"
+    yield from lacking(work.demand.requirement, profile.skills, profile.territories)
 
 
 def _is_full(floor: Floor, work: WorkEntry, agent: AgentEntry) -> Iterator[str]:

@@ -31,9 +31,11 @@ from routing.engine.model import (
     OrderKey,
     QueueConfig,
     Reason,
+    Requirement,
     Settings,
 )
 from routing.engine.orders import work_key
+from routing.engine.relaxation import next_step_at, requirement_of
 from routing.engine.state import CALL, KINDS, AgentEntry, Kinds, Place, WorkEntry
 from routing.engine.timers import Timer, Timers
 from routing.engine.waiting import is_avoided
@@ -180,6 +182,7 @@ class Floor:
                     next_best[-1].agent_id if next_best else None,
                     next_best[:-1] if next_best else None,
                     preferred == agent.agent_id,
+                    work.item.step,
                 ),
             )
             self.seat(agent)
@@ -195,7 +198,8 @@ class Floor:
                 break
             key = self.key(agent)
             self.leave_line(work)
-            self._offer(work, agent, Reason(1, key, None, None, work.item.preferred_agent == agent.agent_id))
+            preferred = work.item.preferred_agent == agent.agent_id
+            self._offer(work, agent, Reason(1, key, None, None, preferred, work.item.step))
         self._seat_for(agent, kinds)
 
     def _most_urgent_for(self, agent: AgentEntry, kinds: Kinds) -> WorkEntry | None:
@@ -403,22 +407,31 @@ class Floor:
 
     def open(self, item: Item) -> WorkEntry:
         """A new item, which is nowhere yet."""
-        demand = self.matching.open_item(item.kind, item.requirement)
+        demand = self.matching.open_item(item.kind, self.requirement_of(item))
         work = self.items[item.item_id] = WorkEntry(item, demand)
         return work
 
     def change(self, work: WorkEntry, item: Item) -> None:
         """An item that is nowhere asks for something else."""
-        demand = self.matching.open_item(item.kind, item.requirement)
+        demand = self.matching.open_item(item.kind, self.requirement_of(item))
         self.matching.close_item(work.demand)
         work.item = item
         work.demand = demand
 
+    def requirement_of(self, item: Item) -> Requirement:
+        """What it asks for now."""
+        return requirement_of(item, self.queues[item.queue]) if item.step else item.requirement
+
     def join_line(self, work: WorkEntry) -> None:
         """An item that is nowhere waits."""
+        queue = self.queues[work.item.queue]
         work.state = ItemState.WAITING
         self.waiting[work.kind] += 1
-        work.demand.line.add(work, work_key(work.item, self.queues[work.item.queue]))
+        work.demand.line.add(work, work_key(work.item, queue))
+        if queue.steps:
+            due = next_step_at(work.item, queue)
+            if due is not None:
+                self.timers.set(Timer.STEP_IS_DUE, work.item.item_id, due)
         if work.avoid is not None and work.avoid_until <= self.now:
             work.avoid = None
         if work.avoid is not None:
@@ -429,6 +442,7 @@ class Floor:
         """A waiting item waits no longer; it is nowhere then, and still avoids whom it avoided."""
         work.demand.line.remove(work)
         self.waiting[work.kind] -= 1
+        self.timers.cancel(Timer.STEP_IS_DUE, work.item.item_id)
         if work.avoid is not None:
             self._forget_avoided(work.avoid, work)
 

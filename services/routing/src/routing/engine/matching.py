@@ -5,11 +5,11 @@ same share a demand. When a class or a demand is new it is compared with those t
 then on an arriving item looks at the pools of its demand, and an agent with room at the lines of its class.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from routing.engine.idle import Pool, Ranking
-from routing.engine.model import AgentProfile, Requirement, WorkKind
+from routing.engine.model import AgentProfile, Requirement, Skill, WorkKind
 from routing.engine.state import CALL, KIND_INDEX, KINDS, AgentEntry, Kinds, Seat
 from routing.engine.waiting import Line
 
@@ -22,8 +22,8 @@ SPARE_DEMANDS = 256
 KeyT = TypeVar("KeyT")
 ValueT = TypeVar("ValueT")
 
-_ClassKey = tuple[tuple[tuple[str, int], ...], tuple[str, ...], tuple[int, ...], int | None]
-_DemandKey = tuple[int, tuple[tuple[str, int], ...], str | None]
+_ClassKey = tuple[tuple[Skill, ...], tuple[str, ...], tuple[int, ...], int | None]
+_DemandKey = tuple[int, tuple[Skill, ...], str | None, tuple[tuple[Skill, ...], ...], str | None]
 
 
 class AgentClass:
@@ -48,10 +48,22 @@ class AgentClass:
 class Demand:
     """What open items of one kind ask for, with the line of those that wait and the pools that can serve it."""
 
-    __slots__ = ("classes", "filed_under", "kind", "line", "open_items", "pools", "ranking", "skills", "territory")
+    __slots__ = (
+        "classes",
+        "filed_under",
+        "key",
+        "kind",
+        "line",
+        "open_items",
+        "pools",
+        "ranking",
+        "requirement",
+    )
 
-    def __init__(self, key: _DemandKey, filed_under: str | None) -> None:
-        self.kind, self.skills, self.territory = key
+    def __init__(self, key: _DemandKey, requirement: Requirement, filed_under: str | None) -> None:
+        self.key = key
+        self.kind = key[0]
+        self.requirement = requirement
         self.filed_under = filed_under
         """One of the skills, under which the index finds it."""
         self.line = Line()
@@ -95,11 +107,7 @@ class Demand:
         """Whether these agents can do it at all: channel, skills, territory."""
         if not agent_class.limits[self.kind]:
             return False
-        levels = agent_class.skills
-        for skill, least in self.skills:
-            if levels.get(skill, 0) < least:
-                return False
-        return covers(agent_class.territories, self.territory)
+        return not any(lacking(self.requirement, agent_class.skills, agent_class.territories))
 
     def connect(self, agent_class: AgentClass) -> None:
         """The class can serve this."""
@@ -188,10 +196,11 @@ class Matching:
 
     def open_item(self, kind: WorkKind, requirement: Requirement) -> Demand:
         """The demand of an item that opens."""
-        key = (KIND_INDEX[kind], requirement.skills, requirement.territory)
+        asked = requirement
+        key = (KIND_INDEX[kind], asked.skills, asked.territory, asked.any_of, asked.area)
         demand = self._demands.get(key)
         if demand is None:
-            demand = self._demands[key] = self._new_demand(key)
+            demand = self._demands[key] = self._new_demand(key, requirement)
         elif not demand.open_items:
             del self._spare[key]
         demand.open_items += 1
@@ -202,16 +211,17 @@ class Matching:
         demand.open_items -= 1
         if demand.open_items:
             return
-        self._spare[demand.kind, demand.skills, demand.territory] = None
+        self._spare[demand.key] = None
         if len(self._spare) > SPARE_DEMANDS:
             oldest = next(iter(self._spare))
             del self._spare[oldest]
             self._forget(self._demands.pop(oldest))
 
-    def _new_demand(self, key: _DemandKey) -> Demand:
+    def _new_demand(self, key: _DemandKey, requirement: Requirement) -> Demand:
         by_skill = self._classes_by_skill
-        rarest = min((skill for skill, _ in key[1]), key=lambda skill: len(by_skill.get(skill, ())), default=None)
-        demand = Demand(key, rarest)
+        needed = (skill for skill, _ in requirement.skills)
+        rarest = min(needed, key=lambda skill: len(by_skill.get(skill, ())), default=None)
+        demand = Demand(key, requirement, rarest)
         self._demands_by_skill.setdefault(rarest, {})[demand] = None
         candidates: Iterable[AgentClass]
         candidates = self._classes.values() if rarest is None else by_skill.get(rarest, ())
@@ -239,7 +249,24 @@ def class_key(profile: AgentProfile) -> _ClassKey:
     )
 
 
-def covers(territories: frozenset[str], territory: str | None) -> bool:
+def lacking(requirement: Requirement, levels: Mapping[str, int], territories: Collection[str]) -> Iterator[str]:
+    """What somebody with these skills and territories lacks, in the words of :class:`explain.Candidate`."""
+    for skill, least in requirement.skills:
+        level = levels.get(skill, 0)
+        if level < least:
+            yield f"skill {skill} {level} < {least}"
+    for group in requirement.any_of:
+        if not any(levels.get(skill, 0) >= least for skill, least in group):
+            yield "skill none of " + ", ".join(f"{skill} {least}" for skill, least in group)
+    if not covers(territories, requirement.territory):
+        yield f"territory {requirement.territory} not covered"
+    if not covers(territories, requirement.area) and not any(
+        root.startswith(f"{requirement.area}-") for root in territories
+    ):
+        yield f"territory {requirement.area} not touched"
+
+
+def covers(territories: Collection[str], territory: str | None) -> bool:
     """Whether one of the sub-trees contains it: ``CN-31`` contains ``CN-31-0115`` but not ``CN-310``."""
     if territory is None or not territories or territory in territories:
         return True

@@ -5,14 +5,19 @@ milliseconds and end in ``_ms``. Ids are strings that others chose. The enums ha
 ``cordboard_contracts.routing``, which the engine does not import.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field
 from enum import StrEnum
+from itertools import pairwise
 
 from routing.engine.values import value
 
 OrderKey = tuple[int | str, ...]
 """By what agents are compared; the smallest is offered first. It ends with the agent's id, so no two are equal."""
+
+
+Skill = tuple[str, int]
+"""A skill and the least level of it."""
 
 
 class WorkKind(StrEnum):
@@ -86,19 +91,29 @@ class Miss(StrEnum):
 class Requirement:
     """What an item asks of its agent.
 
-    ``skills`` holds (skill, least level) pairs, all of which the agent must reach; use :meth:`of`, which
-    sorts them, so that equal requirements are equal values. A language is a skill, see
-    :func:`language_skill`. ``territory`` is a hierarchical code, ``CN-31-0115``; without one every agent's
-    territory will do.
+    ``skills`` holds (skill, least level) pairs, all of which the agent must reach, ``any_of`` groups of such
+    pairs, of each of which the agent must reach one; use :meth:`of`, which sorts them, so that equal
+    requirements are equal values. A language is a skill, see :func:`language_skill`. ``territory`` is a
+    hierarchical code, ``CN-31-0115``, which the agent must cover; without one every agent's territory will
+    do. ``area`` is wider: an agent who covers it or any part of it will do.
     """
 
-    skills: tuple[tuple[str, int], ...] = ()
+    skills: tuple[Skill, ...] = ()
     territory: str | None = None
+    any_of: tuple[tuple[Skill, ...], ...] = ()
+    area: str | None = None
 
     @staticmethod
-    def of(skills: Mapping[str, int], territory: str | None = None) -> "Requirement":
-        """Least levels of 0 ask nothing and are left out."""
-        return Requirement(tuple(sorted((s, level) for s, level in skills.items() if level > 0)), territory)
+    def of(
+        skills: Mapping[str, int], territory: str | None = None, any_of: Iterable[Mapping[str, int]] = ()
+    ) -> "Requirement":
+        """Least levels of 0 ask nothing and are left out, as is a group in which one is 0 or of which there is none."""
+        groups = {_sorted(group) for group in any_of if group and all(group.values())}
+        return Requirement(_sorted(skills), territory, tuple(sorted(groups)))
+
+
+def _sorted(skills: Mapping[str, int]) -> tuple[Skill, ...]:
+    return tuple(sorted((skill, level) for skill, level in skills.items() if level > 0))
 
 
 def language_skill(language: str) -> str:
@@ -172,11 +187,37 @@ class AgentRecord:
 
 
 @value
+class Step:
+    """What is given up, or done, for an item that has waited ``after_ms`` in its queue. Steps add up.
+
+    ``levels``: skills of which a lower level is enough from now on, 0 for none at all; a name may end in ``*``
+    to mean all that begin like this. ``also``: skills each of which is enough instead of all that is asked.
+    ``wider``: by how many parts of its code the territory grows, ``CN-31-0115`` by one to ``CN-31``; when none is
+    left, every territory will do. ``priority`` is added. ``queue``: the item goes there instead, keeps its place by
+    time, asks for what it asked at first, and begins with that queue's own steps.
+    """
+
+    after_ms: int
+    levels: tuple[Skill, ...] = ()
+    also: tuple[Skill, ...] = ()
+    wider: int = 0
+    priority: int = 0
+    queue: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.after_ms < 0 or self.wider < 0:
+            raise ValueError("a step: after_ms and wider are 0 or more")
+        if any(level < 0 for _, level in self.levels) or any(level < 1 for _, level in self.also):
+            raise ValueError("a step: a level in levels is 0 or more, one in also 1 or more")
+
+
+@value
 class QueueConfig:
     """How the items of a queue are treated.
 
     ``priority`` is added to that of each item, and each point of priority counts as ``priority_credit_ms``
-    of waiting: with a minute per point, an item's urgency is minutes waited + priority.
+    of waiting: with a minute per point, an item's urgency is minutes waited + priority. ``steps`` are taken one
+    after the other while an item waits; none comes before an earlier one, nor after one that names a queue.
     """
 
     queue_id: str
@@ -184,8 +225,11 @@ class QueueConfig:
     wrap_up_ms: int = 0
     priority: int = 0
     priority_credit_ms: int = 60_000
+    steps: tuple[Step, ...] = ()
 
     def __post_init__(self) -> None:
+        if any(later.after_ms < step.after_ms or step.queue is not None for step, later in pairwise(self.steps)):
+            raise ValueError("steps: each comes after those before it, and none after one that names a queue")
         if self.offer_timeout_ms <= 0:
             raise ValueError("offer_timeout_ms: an offer lasts 1 ms or longer")
         if self.wrap_up_ms < 0 or self.priority_credit_ms < 0:
@@ -196,7 +240,9 @@ class QueueConfig:
 class Item:
     """Something that waits for an agent, or has one.
 
-    ``preferred_agent`` gets it before all others if that agent is eligible and has room when it is placed.
+    ``preferred_agent`` gets it before all others if that agent is eligible and has room when it is placed. ``step`` is
+    how many steps of its queue were taken, ``queued_at`` when it came to that queue if not when it was submitted;
+    the engine changes both.
     """
 
     item_id: str
@@ -206,6 +252,8 @@ class Item:
     priority: int
     submitted_at: int
     preferred_agent: str | None = None
+    step: int = 0
+    queued_at: int | None = None
 
 
 @value
@@ -253,6 +301,8 @@ class Reason:
     runner_up_key: OrderKey | None = None
     preferred: bool = False
     """It was the item's preferred agent, whatever the keys say."""
+    step: int = 0
+    """How many steps of its queue the item had taken."""
 
 
 AgentOrder = Callable[[str, int, int], OrderKey]

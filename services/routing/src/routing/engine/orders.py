@@ -8,7 +8,10 @@ def work_key(item: Item, queue: QueueConfig) -> int:
 
     Waiting counts the same for every item, so this does not change with time and can be sorted by.
     """
-    return item.submitted_at - (queue.priority + item.priority) * queue.priority_credit_ms
+    priority = queue.priority + item.priority
+    if item.step:
+        priority += sum(step.priority for step in queue.steps[: item.step])
+    return item.submitted_at - priority * queue.priority_credit_ms
 
 
 def least_loaded(agent_id: str, weight: int, idle_since: int) -> OrderKey:

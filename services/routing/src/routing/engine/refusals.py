@@ -31,6 +31,12 @@ class ItemAlreadyOpen(EngineRefusal):
     code = "item-already-open"
 
 
+class CyclicOverflow(EngineRefusal):
+    """Queues overflow to each other, so that an item would never come to rest."""
+
+    code = "cyclic-overflow"
+
+
 class AssignmentNotOpen(EngineRefusal):
     """The assignment is over, or never was: whoever speaks of it is late."""
 

@@ -13,6 +13,8 @@ class Timer(IntEnum):
     """id: agent."""
     AVOIDANCE_ENDS = 2
     """id: item."""
+    STEP_IS_DUE = 3
+    """id: item."""
 
 
 class Timers:

@@ -40,6 +40,9 @@ _WORK_COLUMNS = {
     "queue": "text",
     "priority": "int",
     "requirement": "jsonb",
+    "any_of": "jsonb",
+    "step": "int",
+    "queued_at": "timestamptz",
     "required_territory": "text",
     "territory": "text",
     "language": "text",
@@ -123,6 +126,7 @@ _QUEUE_COLUMNS = {
     "offer_timeout_s": "int",
     "wrap_up_s": "int",
     "service_level_s": "int",
+    "steps": "jsonb",
     "version": "bigint",
 }
 _DEVICE_COLUMNS = {"workspace_id": "text", "device_id": "text", "state": "text", "sequence": "bigint"}
@@ -315,6 +319,9 @@ def _work_row(workspace_id: str, work: Work) -> dict[str, Any]:
         "queue": work.queue,
         "priority": work.priority,
         "requirement": work.requirement,
+        "any_of": work.any_of,
+        "step": work.step,
+        "queued_at": _iso(work.queued_at),
         "required_territory": work.required_territory,
         "territory": work.territory,
         "language": work.language,
@@ -348,6 +355,7 @@ def _assignment_row(workspace_id: str, placed: Placed) -> dict[str, Any]:
             "runner_up": why.runner_up,
             "runner_up_key": why.runner_up_key,
             "preferred": why.preferred,
+            "step": why.step,
         }
     return {
         "assignment_id": made.assignment_id,
@@ -409,6 +417,7 @@ def _queue_row(workspace_id: str, queue: QueueEntry) -> dict[str, Any]:
         "offer_timeout_s": queue.offer_timeout_s,
         "wrap_up_s": queue.wrap_up_s,
         "service_level_s": queue.service_level_s,
+        "steps": queue.steps,
         "version": queue.version,
     }
 
@@ -492,6 +501,7 @@ def _queue(row: Row[Any]) -> QueueEntry:
         offer_timeout_s=row.offer_timeout_s,
         wrap_up_s=row.wrap_up_s,
         service_level_s=row.service_level_s,
+        steps=row.steps,
         version=row.version,
     )
 
@@ -535,6 +545,9 @@ def _work(row: Row[Any]) -> Work:
         queue=row.queue,
         priority=row.priority,
         requirement=row.requirement,
+        any_of=row.any_of,
+        step=row.step,
+        queued_at=row.queued_at,
         submitted_at=row.submitted_at,
         state=row.state,
         required_territory=row.required_territory,
@@ -567,6 +580,7 @@ def _placed(row: Row[Any]) -> Placed:
             runner_up=why["runner_up"],
             runner_up_key=None if why["runner_up_key"] is None else tuple(why["runner_up_key"]),
             preferred=why["preferred"],
+            step=why.get("step", 0),
         )
     return Placed(
         core.Assignment(

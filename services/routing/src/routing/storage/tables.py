@@ -32,6 +32,7 @@ queues = Table(
     Column("offer_timeout_s", Integer),
     Column("wrap_up_s", Integer),
     Column("service_level_s", Integer),
+    Column("steps", JSONB),
     Column("version", BigInteger),
     Column("updated_at", _TIME),
 )
@@ -93,6 +94,9 @@ work_items = Table(
     Column("queue", Text),
     Column("priority", Integer),
     Column("requirement", JSONB),
+    Column("any_of", JSONB),
+    Column("step", Integer),
+    Column("queued_at", _TIME),
     Column("required_territory", Text),
     Column("territory", Text),
     Column("language", Text),

@@ -4,6 +4,7 @@ from typing import Any
 
 from cordboard_chassis.auth.org_paths import is_within
 
+from routing.domain.times import moment
 from routing.live import LiveWorkspace
 from routing.usecases.cancel_work_item import find_open_work
 
@@ -25,6 +26,14 @@ def explain_work_item(live: LiveWorkspace, payload: dict[str, Any], caller: dict
         "ahead": explanation.ahead,
         "eligible": sum(not candidate.obstacles for candidate in explanation.candidates),
         "agents": len(explanation.candidates),
+        "asked": {
+            "skills": dict(explanation.requirement.skills),
+            "any_of": [dict(group) for group in explanation.requirement.any_of],
+            "territory": explanation.requirement.territory,
+            "area": explanation.requirement.area,
+        },
+        "next_step": None if explanation.next_step is None else live.queues[work.queue].steps[work.step],
+        "next_step_at": None if explanation.next_step_at is None else moment(explanation.next_step_at).isoformat(),
         "candidates": [
             {
                 "agent_id": candidate.agent_id,

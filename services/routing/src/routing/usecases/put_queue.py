@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from cordboard_chassis.refusals import Conflict
+from cordboard_chassis.refusals import Conflict, Invalid
 
 from routing import engine as core
 from routing.live import LiveWorkspace, QueueEntry
@@ -15,8 +15,10 @@ def put_queue(live: LiveWorkspace, payload: dict[str, Any]) -> dict[str, Any]:
     """Holds for what is offered from now on; what waits is put in order at once.
 
     Raises:
-        Refused: there are too many, or the caller has not seen the present version.
+        Refused: there are too many, a step is wrong (the field says which), or the caller has not seen the present
+            version.
     """
+    _check_steps(live, payload["steps"])
     entry = live.queues.get(payload["queue_id"])
     wanted = QueueEntry(
         queue_id=payload["queue_id"],
@@ -25,6 +27,7 @@ def put_queue(live: LiveWorkspace, payload: dict[str, Any]) -> dict[str, Any]:
         offer_timeout_s=payload["offer_timeout_s"],
         wrap_up_s=payload["wrap_up_s"],
         service_level_s=payload["service_level_s"],
+        steps=payload["steps"],
         version=1 if entry is None else entry.version,
     )
     if entry is None:
@@ -36,8 +39,24 @@ def put_queue(live: LiveWorkspace, payload: dict[str, Any]) -> dict[str, Any]:
             return {"created": False}
         require_match(payload["if_match"], entry.version)
         wanted.version += 1
+    live.step(core.PutQueue(wanted.config()))
     live.queues[wanted.queue_id] = wanted
     live.changes.queues[wanted.queue_id] = wanted
     live.changes.removed_queues.discard(wanted.queue_id)
-    live.step(core.PutQueue(wanted.config()))
     return {"created": entry is None}
+
+
+def _check_steps(live: LiveWorkspace, steps: list[dict[str, Any]]) -> None:
+    before_s = 0
+    for index, step in enumerate(steps):
+        if step["after_s"] < before_s:
+            raise Invalid(f"comes before the step that is due after {before_s} s", f"steps.{index}.after_s")
+        before_s = step["after_s"]
+        if step["queue"] is None:
+            continue
+        if step["queue"] not in live.queues:
+            raise Invalid(f"there is no queue {step['queue']}", f"steps.{index}.queue")
+        if index < len(steps) - 1:
+            raise Invalid(
+                "no step after this one is ever taken: the items are in another queue", f"steps.{index}.queue"
+            )

@@ -104,15 +104,16 @@ def _take_attributes(live: LiveWorkspace, work: Work, call: Call) -> None:
     """What the IVR learned may choose another queue, as long as nobody is offered the call."""
     if work.attributes == call.attributes:
         return
+    before = choose(live, work)
     work.attributes = dict(call.attributes)
     work.language = chosen_language(work.attributes) or work.language
     live.touch(work)
     if work.state != "waiting":
         return
     choice = choose(live, work)
-    requirement = core.Requirement.of(choice.requirement, choice.territory)
-    if (choice.queue, choice.priority, requirement) == (work.queue, work.priority, work.item().requirement):
-        return
+    if choice == before:
+        return  # so it stays where it overflowed to, or where a supervisor put it
+    requirement = core.Requirement.of(choice.requirement, choice.territory, choice.any_of)
     work.rule, work.rule_version = choice.rule, choice.rule_version
     live.step(core.RequeueItem(work.item_id, REROUTED, choice.queue, requirement, choice.priority))
 

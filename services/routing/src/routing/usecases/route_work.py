@@ -71,8 +71,8 @@ def work_of(live: LiveWorkspace, arrival: Arrival) -> Work:
         attributes=dict(arrival.attributes),
     )
     choice = choose(live, work, priority=arrival.priority, skills=arrival.skills)
-    work.queue, work.priority, work.requirement = choice.queue, choice.priority, choice.requirement
-    work.required_territory = choice.territory
+    work.queue, work.priority = choice.queue, choice.priority
+    work.requirement, work.any_of, work.required_territory = choice.requirement, choice.any_of, choice.territory
     work.rule, work.rule_version = choice.rule, choice.rule_version
     return work
 
