@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
+from cordboard_chassis import ownership
 from cordboard_chassis.database import Database
 from cordboard_chassis.service import Service
 from cordboard_chassis.settings import ServiceSettings
@@ -66,6 +68,21 @@ async def test_an_owner_gets_what_names_it_and_answers_requests(deploy: Deployme
         "conflict",
         "by",
     )
+
+
+async def test_what_an_owner_fails_at_again_and_again_is_refused_in_the_end(
+    deploy: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only after many times: owners also end for other reasons, with something in hand that is not to blame."""
+    monkeypatch.setattr(ownership, "TRY_S", 0.01)
+    monkeypatch.setattr(ownership, "LOOK_S", 0.1)
+    sample = await deploy(build, ServiceSettings)
+    body = {"name": "asked", "org_path": "/cn"}
+    fatal = await sample.client().post("/v1/workspaces/north/counters", json={**body, "by": 666})
+    assert (fatal.status_code, fatal.json()["code"]) == (503, "owner-failed")
+    assert (await sample.client().post("/v1/workspaces/north/counters", json=body)).status_code == 200
+    [tried] = await rows(sample.database, "SELECT attempts FROM owner_inputs WHERE result ? 'refused'")
+    assert tried["attempts"] > ownership.INPUT_ATTEMPTS > 5
 
 
 async def test_what_is_owned_stays_owned_while_new_owners_cannot_be_looked_for(deploy: Deployment) -> None:

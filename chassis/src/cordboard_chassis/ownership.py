@@ -45,8 +45,9 @@ HEARTBEAT_S = 1.0
 IDLE_LIMIT_S = 4
 """PostgreSQL ends the session of an owner that is silent for so long, and with it the lock."""
 PREFETCH = 400
-INPUT_ATTEMPTS = 3
-"""How often an input may be in hand when an owner fails, before it is refused."""
+INPUT_ATTEMPTS = 10
+"""How often an owner may end with an input in hand before the input is taken for the cause, and refused. Owners also
+end for other reasons, so a few times prove nothing."""
 
 INPUTS_CHANNEL = "owner_inputs"
 RESULTS_CHANNEL = "owner_results"

@@ -10,10 +10,12 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 0.2
-LONGEST_PAUSE_S = 5.0
+LONGEST_PAUSE_S = 2.0
+"""Half as much again by chance: consumers are back within seconds of their server, with room in the 10 s they have."""
 CANCEL_AGAIN_S = 0.5
-HEALTHY_AFTER_S = 10.0
-"""A task that ran for so long was well; its next failure is a first one again."""
+HEALTHY_AFTER_S = 6.0
+"""A task that ran for so long was well (no attempt to connect takes longer than 5 s); its next failure is a first one
+again."""
 
 
 @dataclass(frozen=True)

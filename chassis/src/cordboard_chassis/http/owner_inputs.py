@@ -77,8 +77,8 @@ async def ask_owner(
     except TimeoutError:
         raise Refused(
             "owner-away",
-            f"nobody has carried this out within {wait_s:g} s; it is kept and will be. "
-            "Ask again with the same Idempotency-Key",
+            f"nobody has carried this out within {wait_s:g} s; it is kept until somebody can. "
+            "Ask again with the same Idempotency-Key for what became of it",
             status=503,
         ) from None
     refused = result.get("refused")
