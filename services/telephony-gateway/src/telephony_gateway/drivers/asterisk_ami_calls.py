@@ -157,6 +157,8 @@ class Call:
     legs: dict[str, Leg] = field(default_factory=dict)
     """Live ones, by the channel's unique id."""
     waits: bool = False
+    parked: bool = False
+    """Whether the gateway took it out of a conversation, to somewhere else in the dialplan."""
     queued: bool = False
     """Whether it is in a queue of the PBX."""
     rooms: set[str] = field(default_factory=set)
@@ -172,6 +174,8 @@ class Call:
     """When an agent hung up last, and whose leg it was."""
     was_reached: bool = False
     """Outbound: whether the customer picked up."""
+    failed_at: datetime | None = None
+    """When a device was called in vain, while nobody else has been connected or the customer waits."""
     timed_out: bool = False
     """Whether the time was up that the gateway gave."""
 
@@ -214,6 +218,8 @@ class Calls:
         self._transferring: set[str] = set()
         """Channels for which the gateway asked the PBX to do what a phone does at a transfer."""
         self._stopping = False
+        self._ordering = False
+        """Whether we know what a gateway orders, because it is us."""
         self._to_join: dict[str, str] = {}
         self.to_bridge: list[tuple[Channel, Channel]] = []
         """Who is to be connected now, as ordered before."""
@@ -222,6 +228,7 @@ class Calls:
 
     def expect(self, uid: str, ordered: Ordered) -> None:
         """A channel with this unique id is ours."""
+        self._ordering = True
         self._ordered[uid] = ordered
         while len(self._ordered) > MAX_CALLS:
             del self._ordered[next(iter(self._ordered))]
@@ -231,8 +238,10 @@ class Calls:
         call = self._of.get(channel.uid)
         if call is None or call.customer is not channel:
             return
+        self._ordering = True
         self._give_up_attempt(call, at)
         call.attempt = attempt
+        call.parked = attempt is None
         leg = self._talking(call)
         if attempt is not None and leg is not None:
             call.moving = Moving(at, leg.name, Party.GATEWAY)
@@ -249,6 +258,7 @@ class Calls:
 
     def hung_up(self, channel: Channel) -> None:
         """The gateway hangs this channel up."""
+        self._ordering = True
         if not channel.is_up:
             channel.dial_status = channel.dial_status or "CANCEL"
         call = self._of.get(channel.uid)
@@ -648,13 +658,15 @@ class Calls:
                 self._parts(call, leg, at, mover)
         for leg in list(call.legs.values()):
             if leg.answered_at is None and leg.channel.is_up:
+                self._see_consultation(call, leg)
                 self._picked_up(call, leg, at)
 
     def _joins(self, call: Call, leg: Leg, at: datetime, reached: set[str]) -> None:
         others = [other for uid, other in call.legs.items() if uid in reached and other is not leg]
         leg.connected, leg.parted_at = True, None
         self._answered(call, leg, at)
-        call.moving = None
+        call.moving = call.failed_at = None
+        call.parked = False
         told = {"call": call.name, "leg": leg.name, "device": leg.device}
         asking = call.leg(leg.consults) if leg.consults is not None and not leg.moved else None
         asked = next((o for o in others if o.consults == leg.name and not o.moved), None)
@@ -703,6 +715,19 @@ class Calls:
         if three.asking.held:
             self._retrieved(call, three.asking, three.at)
 
+    def _see_consultation(self, call: Call, leg: Leg) -> None:
+        """Whoever is connected with an agent of the call, and not with its customer, is asked for advice."""
+        if leg.consults is not None or call.customer is None or call.direction is Direction.INTERNAL:
+            return
+        reached = self.channels.reached_from(leg.channel)
+        asking = next((call.legs[c.uid] for c in reached if c.uid in call.legs), None)
+        if asking is not None and asking.answered_at is not None and call.customer not in reached:
+            leg.consults, leg.asks_on = asking.name, asking.channel.uid
+            told = {"call": call.name, "leg": leg.name, "device": leg.device}
+            self.events.append(
+                LegInitiated(at=leg.initiated_at or leg.channel.created_at, consults=asking.name, **told)
+            )
+
     def _picked_up(self, call: Call, leg: Leg, at: datetime) -> None:
         """Somebody is there. With whom they shall talk decides when that is an answer."""
         if leg.consults is not None and not leg.moved:
@@ -735,7 +760,7 @@ class Calls:
         if customer is None or not customer.is_up or leg.channel.requested_at is not None:
             return
         leg.held = True
-        by = Party.GATEWAY if leg.taken else Party.AGENT
+        by = Party.GATEWAY if leg.taken or call.parked else Party.AGENT
         self.events.append(LegHeld(at=leg.parted_at, call=call.name, leg=leg.name, device=leg.device, by=by))
 
     def _music(self, message: Message, at: datetime) -> None:
@@ -887,7 +912,7 @@ class Calls:
         if any(leg.answered_at is not None and leg.consults is None and not leg.gave for leg in call.legs.values()):
             return  # an agent is there: it is on hold where others wait
         call.waits = True
-        call.moving = None
+        call.moving = call.failed_at = None
         call.last_left = None
         attempt = call.attempt
         if attempt is not None and reason not in ("", "NEW"):
@@ -929,11 +954,8 @@ class Calls:
         if call is None or leg is None or leg.answered_at is None:
             return
         just_parted = leg.parted_at is not None and at - leg.parted_at <= TOGETHER and not leg.gave
-        if (
-            leg.connected
-            or just_parted
-            or (call.direction is not Direction.INBOUND and not self._others_talk(call, leg))
-        ):
+        speaks = call.direction is Direction.INTERNAL or leg.connected or just_parted
+        if speaks or (call.direction is Direction.OUTBOUND and not self._others_talk(call, leg)):
             call.last_left = (at, leg.name)
 
     def _others_talk(self, call: Call, leg: Leg) -> bool:
@@ -1040,10 +1062,20 @@ class Calls:
         return self._party_of_soft_hangups(call, channel)
 
     def _party_of_soft_hangups(self, call: Call, channel: Channel) -> Party:
-        """Nobody asked for it. Who orders a hang-up names one channel, a PBX that stops ends all at once."""
+        """Nobody there asked for it.
+
+        If it is not for us to know what a gateway orders, one did; unless the dialplan passes on a refusal, or the PBX
+        ends all channels at once because it stops.
+        """
+        if self._ordering or self._stopping or call.failed_at is not None:
+            return Party.PBX
+        ends = [
+            c for c in self.channels if not c.hidden and c not in (channel, *(l.channel for l in call.legs.values()))
+        ]
+        if ends and all(c.softly_at is not None for c in ends):
+            return Party.PBX
         legs = [leg.channel for leg in call.legs.values()]
-        softly = [c for c in (channel, *legs) if c.softly_at is not None]
-        return Party.GATEWAY if softly and not self._stopping else Party.PBX
+        return Party.GATEWAY if any(c.softly_at is not None for c in (channel, *legs)) else Party.PBX
 
     def _leg_gone(self, call: Call, leg: Leg, at: datetime, cause: str) -> None:
         told = {"call": call.name, "leg": leg.name, "device": leg.device}
@@ -1060,6 +1092,7 @@ class Calls:
             if not leg.told:
                 self.events.append(LegInitiated(at=leg.channel.created_at, **told))
             self.events.append(LegFailed(at=at, reason=reason, cause=leg.channel.dial_status or cause, **told))
+            call.failed_at = at if reason is not FailureReason.CANCELLED else None
             call.timed_out = reason is FailureReason.NO_ANSWER and call.direction is Direction.OUTBOUND
 
     def _why_failed(self, channel: Channel, cause: str, call: Call) -> FailureReason:
