@@ -79,6 +79,8 @@ _CHANNEL_HEADERS = frozenset(
 _REFUSALS = {"17": FailureReason.BUSY, "21": FailureReason.DECLINED}
 _UNREACHABLE = frozenset({"1", "2", "3", "20", "22", "27", "34", "38", "41", "42", "44", "58", "88"})
 """Q.850 causes: no number, no route, absent, out of order, network trouble, no circuit, incompatible."""
+_STOPS = "4"
+"""``Cause`` of a SoftHangupRequest is a flag, not a Q.850 cause: AST_SOFTHANGUP_SHUTDOWN."""
 _FAILED_DIALS = {
     "BUSY": FailureReason.BUSY,
     "CHANUNAVAIL": FailureReason.UNREACHABLE,
@@ -963,6 +965,7 @@ class Calls:
 
     def _soft_hangup(self, message: Message, at: datetime) -> None:
         channel = self.channels.seen(message, at)
+        self._stopping = self._stopping or message["Cause"] == _STOPS
         if channel is not None and channel.requested_at is None:
             channel.softly_at = channel.softly_at or at
 
@@ -1065,14 +1068,9 @@ class Calls:
         """Nobody there asked for it.
 
         If it is not for us to know what a gateway orders, one did; unless the dialplan passes on a refusal, or the PBX
-        ends all channels at once because it stops.
+        stops.
         """
         if self._ordering or self._stopping or call.failed_at is not None:
-            return Party.PBX
-        ends = [
-            c for c in self.channels if not c.hidden and c not in (channel, *(l.channel for l in call.legs.values()))
-        ]
-        if ends and all(c.softly_at is not None for c in ends):
             return Party.PBX
         legs = [leg.channel for leg in call.legs.values()]
         return Party.GATEWAY if any(c.softly_at is not None for c in (channel, *legs)) else Party.PBX
