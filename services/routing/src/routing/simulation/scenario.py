@@ -1,0 +1,361 @@
+"""A scenario: who calls when and for how long, who is there to answer, and by what rules. All times in seconds.
+
+Whatever may change over the day is one value, or a list with one for each period.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BeforeValidator, Field, PrivateAttr, StringConstraints, ValidationInfo, model_validator
+
+from routing.domain.rules import DEFAULT_QUEUE, Choice, Facts, RuleSet, choose, first_fault, read
+from routing.engine import (
+    AgentOrder,
+    AgentProfile,
+    CancelItem,
+    Capacity,
+    Engine,
+    Item,
+    Mode,
+    PutAgent,
+    PutQueue,
+    QueueConfig,
+    Requirement,
+    SetMode,
+    Settings,
+    SubmitItem,
+    WorkKind,
+    least_loaded,
+    longest_idle,
+)
+from routing.simulation.distributions import Distribution, NotNegative, Part, Positive, at_least_0, rows
+from routing.simulation.document import BadDocument, Document
+from routing.simulation.document import Field as FieldPath
+
+ORDERS: Mapping[str, AgentOrder] = {"longest_idle": longest_idle, "least_loaded": least_loaded}
+
+ValueT = TypeVar("ValueT")
+PerPeriod = Annotated[
+    list[ValueT],
+    BeforeValidator(lambda given: given if isinstance(given, list) else [given]),
+    Field(min_length=1),
+]
+"""One value for all periods, or one for each."""
+
+Name = Annotated[str, StringConstraints(pattern=r"^[^\s/:]{1,64}$")]
+Level = Annotated[int, Field(ge=0, le=100)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0, le=100_000)]
+
+
+class Time(Part):
+    """How long is simulated."""
+
+    period_s: Positive
+    periods: int = Field(default=1, ge=1, le=10_000)
+    warm_up_s: NotNegative = 0
+    """Who arrives before this is served, but not counted."""
+    drain: bool = False
+    """After the last period nobody arrives any more and who is there is served to the end; else it is cut off."""
+    batches: int = Field(default=30, ge=2, le=1_000)
+    """Into so many equal parts a single replication is cut for its confidence intervals."""
+
+    @property
+    def horizon_s(self) -> float:
+        """When the last period ends."""
+        return self.period_s * self.periods
+
+
+class DailyFactor(Part):
+    """A factor on the day's arrivals, drawn once a replication: gamma with mean 1 and variance 1 / shape."""
+
+    shape: Positive
+    shared: bool = False
+    """Types that share it have the same factor (when they give the same shape)."""
+
+
+class RecordedCall(Part):
+    """One call of a recording; what it does not say is drawn."""
+
+    at_s: float
+    service_s: float | None
+    patience_s: float | None
+
+
+class Recorded(Part):
+    """Calls from a file with a header, each at its recorded time; the names are those of columns."""
+
+    file: str
+    time: str
+    """Seconds since the first period began."""
+    service: str | None = None
+    """Seconds; where the cell is empty, it is drawn from the type's ``service_s``."""
+    patience: str | None = None
+    where: dict[str, str] = Field(default={})
+    """Only rows with these values: ``{type: NW}``."""
+    _calls: list[RecordedCall] = PrivateAttr(default=[])
+
+    @model_validator(mode="after")
+    def _read(self, info: ValidationInfo) -> "Recorded":
+        def cell(row: dict[str, str], column: str | None) -> float | None:
+            return at_least_0(row, column) if column is not None and row[column] else None
+
+        columns = [c for c in (self.time, self.service, self.patience, *self.where) if c is not None]
+        self._calls = sorted(
+            (
+                RecordedCall(
+                    at_s=at_least_0(row, self.time),
+                    service_s=cell(row, self.service),
+                    patience_s=cell(row, self.patience),
+                )
+                for row in rows(info, self.file, columns)
+                if all(row[column] == value for column, value in self.where.items())
+            ),
+            key=lambda call: call.at_s,
+        )
+        if not self._calls:
+            raise ValueError(f"{self.file}: there is no such call in it")
+        return self
+
+    @property
+    def calls(self) -> list[RecordedCall]:
+        """In the order of their times."""
+        return self._calls
+
+
+class Arrivals(Part):
+    """When a type's calls come: a Poisson process, or as recorded."""
+
+    poisson_per_hour: PerPeriod[NotNegative] | None = None
+    daily_factor: DailyFactor | None = None
+    recorded: Recorded | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> "Arrivals":
+        if (self.poisson_per_hour is None) is (self.recorded is None):
+            raise ValueError("either poisson_per_hour or recorded")
+        if self.recorded is not None and self.daily_factor is not None:
+            raise ValueError("a daily_factor is for poisson_per_hour")
+        return self
+
+
+class Retrial(Part):
+    """Who was not served calls again, as a new call of the same type."""
+
+    after_blocked: Share = 0
+    after_abandoned: Share = 0
+    delay_s: Distribution
+
+
+class CallType(Part):
+    """A stream of calls (or leads, or service requests) that are alike."""
+
+    arrivals: Arrivals
+    service_s: PerPeriod[Distribution]
+    """By the period in which the call arrived."""
+    patience_s: PerPeriod[Distribution] | None = None
+    """How long a caller waits before giving up; without it for ever."""
+    retrial: Retrial | None = None
+    kind: WorkKind = WorkKind.CALL
+    queue: Name | None = None
+    requirement: dict[Name, Level] = Field(default={})
+    territory: Name | None = None
+    priority: int = 0
+    dialled: str | None = None
+    known: bool = False
+    tier: str | None = None
+    language: str | None = None
+    attributes: dict[str, str] = Field(default={})
+    """These five, and the territory, are what rules look at."""
+
+
+class Queue(Part):
+    """How the items of a queue are treated; as the queues of a workspace."""
+
+    wrap_up_s: NotNegative = 0
+    priority: int = 0
+    priority_credit_s: NotNegative = 60
+
+
+class Group(Part):
+    """Agents who can do the same and work at the same times."""
+
+    agents: PerPeriod[Count]
+    """Who is too many when a period begins leaves: those with nothing in hand at once, others after it is done."""
+    skills: dict[Name, Level] = Field(default={})
+    territories: list[Name] = Field(default=[])
+    capacity: dict[WorkKind, Count] = Field(default={WorkKind.CALL: 1})
+    total_capacity: Count | None = None
+    service_s: dict[Name, PerPeriod[Distribution]] = Field(default={})
+    """For these types the group is faster or slower than the type's ``service_s`` says."""
+
+    @property
+    def profile(self) -> AgentProfile:
+        """As the engine has it; every agent has a device."""
+        return AgentProfile(
+            skills=self.skills,
+            territories=tuple(self.territories),
+            capacity=Capacity(self.capacity, self.total_capacity),
+            device_id="device",
+        )
+
+
+class Lines(Part):
+    """What there is room for. Who finds none hears the busy tone: blocked."""
+
+    trunks: Count | None = None
+    """Calls, waiting or served, at once."""
+    waiting_room: Count | None = None
+    """Calls that wait at once."""
+
+
+class Scenario(Part):
+    """All of it."""
+
+    name: str = "scenario"
+    time: Time
+    types: dict[Name, CallType] = Field(min_length=1)
+    groups: dict[Name, Group] = Field(min_length=1)
+    queues: dict[Name, Queue] = Field(default={})
+    lines: Lines = Lines()
+    order: str = "longest_idle"
+    """By which of the engine's orders an agent is chosen."""
+    exclusive: list[WorkKind] = Field(default=[WorkKind.CALL])
+    weights: dict[WorkKind, Annotated[int, Field(ge=1)]] = Field(default={})
+    rules: list[dict[str, Any]] = Field(default=[])
+    """A workspace's rules; they choose queue, requirement, priority. Without them each type says these itself."""
+    service_level_s: NotNegative = 20
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    happened: dict[str, float] = Field(default={})
+    """Measures of all types together that were really seen, to be compared with."""
+
+    @property
+    def settings(self) -> Settings:
+        """As the engine has them."""
+        return Settings(weights=self.weights, exclusive=frozenset(self.exclusive))
+
+    def queue_configs(self) -> list[QueueConfig]:
+        """All queues; the one of types that name none is always there."""
+        return [
+            QueueConfig(
+                queue_id=name,
+                wrap_up_ms=round(queue.wrap_up_s * 1000),
+                priority=queue.priority,
+                priority_credit_ms=round(queue.priority_credit_s * 1000),
+            )
+            for name, queue in {DEFAULT_QUEUE: Queue(), **self.queues}.items()
+        ]
+
+    def choice(self, call_type: CallType) -> tuple[str, Requirement, int]:
+        """Where calls of a type go: queue, requirement, priority."""
+        if not self.rules:
+            requirement = Requirement.of(call_type.requirement, call_type.territory)
+            return call_type.queue or DEFAULT_QUEUE, requirement, call_type.priority
+        chosen = self._chosen(read(1, {"rules": self.rules}), call_type)
+        return chosen.queue, Requirement.of(chosen.requirement, chosen.territory), chosen.priority
+
+    def _chosen(self, rules: RuleSet, call_type: CallType) -> Choice:
+        facts = Facts(
+            kind=call_type.kind,
+            dialled=call_type.dialled,
+            known=call_type.known,
+            tier=call_type.tier,
+            language=call_type.language,
+            territory=call_type.territory,
+            attributes=call_type.attributes,
+        )
+        return choose(rules, facts, priority=call_type.priority, skills=call_type.requirement)
+
+
+def load(path: Path) -> Scenario:
+    """Read a scenario.
+
+    Raises:
+        BadDocument: it cannot be simulated; says the line, field and reason of each fault.
+        OSError: the file cannot be read.
+    """
+    document = Document(path)
+    scenario = document.read(Scenario)
+    found = list(_faults(scenario)) or list(_unserved(scenario))
+    if found:
+        faults = [document.fault(field, reason) for field, reason in found]
+        raise BadDocument(path, sorted(faults, key=lambda fault: fault.line))
+    return scenario
+
+
+def _faults(scenario: Scenario) -> Iterator[tuple[FieldPath, str]]:
+    """What no part can know of itself."""
+    time = scenario.time
+    if time.warm_up_s >= time.horizon_s:
+        yield ("time", "warm_up_s"), f"the simulation ends at {time.horizon_s:g} s: nothing would be counted"
+    if scenario.order not in ORDERS:
+        yield ("order",), f"an order is one of {', '.join(sorted(ORDERS))}"
+    for field, values in _per_period(scenario):
+        if len(values) not in (1, time.periods):
+            yield field, f"one value, or one for each of the {time.periods} periods, not {len(values)}"
+    for name, group in scenario.groups.items():
+        for type_name in group.service_s:
+            if type_name not in scenario.types:
+                yield ("groups", name, "service_s", type_name), f"there is no type {type_name}"
+    queues = {DEFAULT_QUEUE, *scenario.queues}
+    if scenario.rules:
+        yield from _rule_faults(scenario, queues)
+    for name, call_type in scenario.types.items():
+        if call_type.queue is not None and scenario.rules:
+            yield ("types", name, "queue"), "the rules choose the queue"
+        elif call_type.queue is not None and call_type.queue not in queues:
+            yield ("types", name, "queue"), f"there is no queue {call_type.queue}"
+
+
+def _per_period(scenario: Scenario) -> Iterator[tuple[FieldPath, list[Any]]]:
+    for name, call_type in scenario.types.items():
+        yield ("types", name, "service_s"), call_type.service_s
+        if call_type.patience_s is not None:
+            yield ("types", name, "patience_s"), call_type.patience_s
+        if call_type.arrivals.poisson_per_hour is not None:
+            yield ("types", name, "arrivals", "poisson_per_hour"), call_type.arrivals.poisson_per_hour
+    for name, group in scenario.groups.items():
+        yield ("groups", name, "agents"), group.agents
+        for type_name, service in group.service_s.items():
+            yield ("groups", name, "service_s", type_name), service
+
+
+def _rule_faults(scenario: Scenario, queues: set[str]) -> Iterator[tuple[FieldPath, str]]:
+    for index, rule in enumerate(scenario.rules):
+        try:
+            read(1, {"rules": [rule]})
+        except KeyError as error:
+            yield ("rules", index), f"{error.args[0]} is missing"
+            return
+        except (TypeError, ValueError, AttributeError) as error:
+            yield ("rules", index), f"this is no rule: {error}"
+            return
+    fault = first_fault(read(1, {"rules": scenario.rules}).rules, queues)
+    if fault is not None:
+        field, reason = fault
+        yield [int(step) if step.isdigit() else step for step in field.split(".")], reason
+
+
+def _unserved(scenario: Scenario) -> Iterator[tuple[FieldPath, str]]:
+    for name, groups in servers(scenario).items():
+        if not groups:
+            yield ("types", name), "no group can serve it: skills, territory or capacity are missing"
+
+
+def servers(scenario: Scenario) -> dict[str, list[str]]:
+    """Which groups can serve each type, as the engine sees it: it is offered the type with one agent of the group."""
+    served: dict[str, list[str]] = {name: [] for name in scenario.types}
+    for group_name, group in scenario.groups.items():
+        engine = Engine(str, scenario.settings)
+        for queue in scenario.queue_configs():
+            engine.step(PutQueue(queue), 0)
+        engine.step(PutAgent(group_name, group.profile), 0)
+        engine.step(SetMode(group_name, Mode.READY), 0)
+        for name, call_type in scenario.types.items():
+            queue_id, requirement, priority = scenario.choice(call_type)
+            engine.step(SubmitItem(Item(name, call_type.kind, queue_id, requirement, priority, 0)), 0)
+            if engine.assignment_of(name) is not None:
+                served[name].append(group_name)
+            engine.step(CancelItem(name, "asked"), 0)
+    return served
