@@ -1,11 +1,13 @@
 """The compose file and the image run the same system as the launcher."""
 
+import importlib
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from cordboard_chassis.settings import ServiceSettings
 
 from dev.constraints import constraints
 from dev.places import ROOT
@@ -25,6 +27,20 @@ def test_every_service_has_a_container_per_role(compose: dict[str, Any]) -> None
             assert container["command"] == ["python", "-m", service.package, role]
             assert f"/cordboard_{service.name}" in container["environment"]["CORDBOARD_DATABASE_URL"]
     assert compose["services"]["databases"]["environment"]["SERVICES"].split() == [name.name for name in SERVICES]
+
+
+def test_every_variable_of_a_container_is_a_setting_of_its_service(compose: dict[str, Any]) -> None:
+    for service in SERVICES:
+        (settings,) = (
+            found
+            for found in vars(importlib.import_module(f"{service.package}.settings")).values()
+            if isinstance(found, type) and issubclass(found, ServiceSettings) and found is not ServiceSettings
+        )
+        known = {f"CORDBOARD_{name.upper()}" for name in settings.model_fields}
+        for role in ("migrate", "api", "worker"):
+            given = compose["services"][f"{service.name}-{role}"]["environment"]
+            assert given.keys() <= known
+            assert "CORDBOARD_ENCRYPTION_KEYS" not in known or "CORDBOARD_ENCRYPTION_KEYS" in given
 
 
 def test_ports_are_published_on_loopback_only(compose: dict[str, Any]) -> None:
