@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import click
@@ -220,6 +221,14 @@ class Process:
         log.info("stopped")
 
 
+def _give_way(niceness: int) -> None:
+    """Linux weighs sessions against each other before processes within a session, see sched(7), autogroup."""
+    os.nice(niceness)
+    if niceness:
+        with contextlib.suppress(OSError):
+            Path("/proc/self/autogroup").write_text(str(niceness), encoding="ascii")
+
+
 def _declared(owners: Owners) -> Check:
     async def problem() -> str | None:
         return None if owners.declared else "not declared yet"
@@ -258,7 +267,7 @@ def run(
         @command.command(role, help=what)
         def serve() -> None:
             given = settings()
-            os.nice(given.niceness)
+            _give_way(given.niceness)
             service = build(given)
             start_logging(service.name, given)
             start_tracing(service.name, given)
