@@ -11,6 +11,7 @@ from cordboard_chassis.supervision import Background
 
 from telephony_gateway.api import calls, devices, pbxs
 from telephony_gateway.consumers import QUEUES
+from telephony_gateway.drivers.asterisk_ami import AsteriskAmiDriver
 from telephony_gateway.drivers.asterisk_ari import AsteriskAriDriver
 from telephony_gateway.drivers.freeswitch_esl import FreeswitchEslDriver
 from telephony_gateway.drivers.interface import DriverFactory
@@ -21,6 +22,7 @@ from telephony_gateway.usecases.own_pbx import MESSAGES, Watch, own_pbx
 from telephony_gateway.usecases.purge_calls import purge_calls
 
 DRIVERS: Mapping[str, DriverFactory] = {
+    "asterisk-ami": AsteriskAmiDriver,
     "asterisk-ari": AsteriskAriDriver,
     "freeswitch-esl": FreeswitchEslDriver,
     "virtual": VirtualDriver,

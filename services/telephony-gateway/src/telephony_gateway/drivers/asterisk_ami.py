@@ -8,7 +8,7 @@ beside that is understood by what Asterisk tells of channels and bridges (`aster
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 
 from prometheus_client import Counter
@@ -16,10 +16,10 @@ from prometheus_client import Counter
 from telephony_gateway.domain.pbx_commands import Command
 from telephony_gateway.domain.pbx_events import CommandDone, CommandRefused, ConnectionLost, ConnectionUp, PbxEvent
 from telephony_gateway.drivers.asterisk_ami_calls import NOT_CALLED, Attempt, Calls, Ordered
-from telephony_gateway.drivers.asterisk_ami_commands import Action, Dialplan, Refusal, actions_for
+from telephony_gateway.drivers.asterisk_ami_commands import Action, Dialplan, Refusal, actions_for, bridge, hang_up
 from telephony_gateway.drivers.asterisk_ami_messages import Message, MessageReader, Unspeakable, action, said
 from telephony_gateway.drivers.connection import StreamDriver, Tap, no_tap
-from telephony_gateway.drivers.credentials import Credentials, credentials_of
+from telephony_gateway.drivers.credentials import Credentials, credentials_of, setting_of
 from telephony_gateway.drivers.interface import Endpoint
 from telephony_gateway.drivers.interpreter import Outbox, Wire
 
@@ -76,9 +76,10 @@ class AsteriskAmi:
         *,
         trunks: tuple[str, ...] = (),
         dialplan: Dialplan = Dialplan(),  # noqa: B008 (immutable)
+        count: Callable[[str], None] = lambda _why: None,
     ) -> None:
         self.calls = Calls(trunks, dialplan.waiting_context)
-        self.reader = MessageReader()
+        self.reader = MessageReader(count)
         self.unknown_answers = 0
         self._credentials = credentials
         self._dialplan = dialplan
@@ -162,6 +163,10 @@ class AsteriskAmi:
         return outbox
 
     def _collect(self) -> None:
+        for one, other in self.calls.take_to_bridge():
+            self._say(*bridge(one, other))
+        for channel in self.calls.take_left_over():
+            self._say(*hang_up(channel))
         self._events += self.calls.events
         self.calls.events.clear()
 
@@ -383,4 +388,16 @@ class AsteriskAmiDriver(StreamDriver):
 
     def __init__(self, endpoint: Endpoint, *, chance: Callable[[], float] = random.random, tap: Tap = no_tap) -> None:
         credentials = credentials_of(endpoint.pbx_id)
-        super().__init__(endpoint, AsteriskAmi(credentials), credentials, chance=chance, tap=tap)
+        interpreter = AsteriskAmi(
+            credentials,
+            trunks=endpoint.trunks,
+            dialplan=dialplan_of(endpoint.pbx_id),
+            count=lambda why: MALFORMED.labels(endpoint.pbx_id, why).inc(),
+        )
+        super().__init__(endpoint, interpreter, credentials, chance=chance, tap=tap)
+
+
+def dialplan_of(pbx_id: str) -> Dialplan:
+    """A PBX's dialplan where it is not as in the guide: ``CORDBOARD_PBX_<ID>_AGENT_CONTEXT`` and so on."""
+    usual = {field.name: str(field.default) for field in fields(Dialplan)}
+    return Dialplan(**{name: setting_of(pbx_id, name.upper(), default) for name, default in usual.items()})

@@ -172,6 +172,7 @@ class Call:
     """Who ended it, once the customer is gone."""
     ended_by: Party | None = None
     """By order of the gateway."""
+    alone_since: datetime | None = None
     last_left: tuple[datetime, str] | None = None
     """When an agent hung up last, and whose leg it was."""
     was_reached: bool = False
@@ -223,8 +224,8 @@ class Calls:
         self._ordering = False
         """Whether we know what a gateway orders, because it is us."""
         self._to_join: dict[str, str] = {}
-        self.to_bridge: list[tuple[Channel, Channel]] = []
-        """Who is to be connected now, as ordered before."""
+        self._to_bridge: list[tuple[Channel, Channel]] = []
+        self._left_over: list[Channel] = []
 
     # ---- what the gateway ordered
 
@@ -278,6 +279,16 @@ class Calls:
     def joins_when_up(self, uid: str, other: Channel) -> None:
         """A channel that is being called shall be connected with this one once somebody answers."""
         self._to_join[uid] = other.uid
+
+    def take_to_bridge(self) -> list[tuple[Channel, Channel]]:
+        """Who is to be connected now, as ordered before."""
+        taken, self._to_bridge = self._to_bridge, []
+        return [(one, other) for one, other in taken if one.is_up and other.is_up]
+
+    def take_left_over(self) -> list[Channel]:
+        """Agents who are left alone in what was a conversation with a customer: nobody would end that."""
+        taken, self._left_over = self._left_over, []
+        return [channel for channel in taken if not channel.gone]
 
     # ---- what the PBX says
 
@@ -367,7 +378,7 @@ class Calls:
             self._connect(call, at)
             other = self.channels.get(self._to_join.pop(channel.uid, None))
             if other is not None:
-                self.to_bridge.append((other, channel))
+                self._to_bridge.append((other, channel))
 
     def _tell_customer(self, call: Call, channel: Channel) -> None:
         """Outbound: how far the customer is."""
@@ -1196,6 +1207,15 @@ class Calls:
             return None
         return LiveDevice(device=device[:100], state=state)
 
+    def _left_alone(self, call: Call, leg: Leg, at: datetime) -> None:
+        """The customer is gone and one agent is not, who talks with nobody: see `take_left_over`."""
+        if call.alone_since is None:
+            call.alone_since = at
+        elif at - call.alone_since >= LEFT_ALONE and leg.channel.is_up and not self.channels.reached_from(leg.channel):
+            call.alone_since = at + LEFT_ALONE
+            if self._ordering:
+                self._left_over.append(leg.channel)
+
     # ---- what is up after a connection came up
 
     def snapshot(
@@ -1319,6 +1339,8 @@ class Calls:
                     self._hold(call, leg)
             if call.three is not None and at - call.three.at > TOGETHER:
                 self._stay_three(call, call.three)
+            if call.left_by is not None and len(call.legs) == 1:
+                self._left_alone(call, next(iter(call.legs.values())), at)
             attempt = call.attempt
             if attempt is not None and at >= attempt.until:
                 call.attempt = None

@@ -142,10 +142,8 @@ class Channels:
         channel.trunk = not channel.hidden and self.is_trunk(channel.endpoint)
 
     def is_trunk(self, endpoint: str) -> bool:
-        """Whether an endpoint leads outside: as configured, else whatever is no extension of two to six digits."""
-        if self._trunks:
-            return endpoint in self._trunks
-        return _EXTENSION.match(endpoint) is None
+        """Whether an endpoint leads outside: it is configured as a trunk, or no extension of two to six digits."""
+        return endpoint in self._trunks or _EXTENSION.match(endpoint) is None
 
     @staticmethod
     def _update(channel: Channel, message: Message, at: datetime, prefix: str) -> None:

@@ -96,7 +96,7 @@ def actions_for(command: Command, calls: Calls, dialplan: Dialplan, at: datetime
         case Hold():
             return _hold(call, _leg(call, command.leg), dialplan)
         case Retrieve():
-            return [_bridge(_customer(call), _leg(call, command.leg).channel)]
+            return [bridge(_customer(call), _leg(call, command.leg).channel)]
         case BlindTransfer():
             _leg(call, command.leg)
             return _send_to_agent(command.new_leg, command.device, command.timeout_s, call, calls, dialplan, at)
@@ -104,7 +104,7 @@ def actions_for(command: Command, calls: Calls, dialplan: Dialplan, at: datetime
             return _consult(command, call, calls, dialplan)
         case AttendedTransfer():
             asking, asked = _leg(call, command.leg), _leg(call, command.to_leg)
-            return [_bridge(_customer(call), asked.channel), _hangup(asking.channel)]
+            return [bridge(_customer(call), asked.channel), hang_up(asking.channel)]
         case Conference():
             return _conference(command, call, calls, dialplan)
         case HangUp():
@@ -165,7 +165,11 @@ def _clear_leg(command: ClearLeg, call: Call, calls: Calls, dialplan: Dialplan, 
         return [_redirect(channel, dialplan.waiting_context, dialplan.waiting_exten)]
     leg = _leg(call, command.leg)
     calls.hung_up(leg.channel)
-    return [_hangup(leg.channel)]
+    customer = call.customer
+    if leg.answered_at is None and customer is not None and leg.channel.dialled_from == customer.uid:
+        # Were the phone hung up, what comes next would be for the dialplan to say. So the PBX stops calling by itself.
+        return [_redirect(customer, dialplan.waiting_context, dialplan.waiting_exten)]
+    return [hang_up(leg.channel)]
 
 
 def _hold(call: Call, leg: Leg, dialplan: Dialplan) -> Sequence[Action]:
@@ -215,7 +219,7 @@ def _hang_up(call: Call, calls: Calls) -> Sequence[Action]:
         channels.insert(0, call.customer)
     for channel in channels:
         calls.hung_up(channel)
-    return [_hangup(channel) for channel in channels]
+    return [hang_up(channel) for channel in channels]
 
 
 def _originate(command: Originate, calls: Calls, dialplan: Dialplan) -> Sequence[Action]:
@@ -273,11 +277,13 @@ def _redirect_both(one: Channel, other: Channel, context: str, exten: str) -> Ac
     return name, [*headers, *extra]
 
 
-def _bridge(one: Channel, other: Channel) -> Action:
+def bridge(one: Channel, other: Channel) -> Action:
+    """Connect two channels."""
     return "Bridge", [("Channel1", one.name), ("Channel2", other.name), ("Tone", "no")]
 
 
-def _hangup(channel: Channel) -> Action:
+def hang_up(channel: Channel) -> Action:
+    """End a channel."""
     return "Hangup", [("Channel", channel.name), ("Cause", "16")]
 
 

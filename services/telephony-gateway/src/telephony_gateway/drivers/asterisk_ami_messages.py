@@ -6,7 +6,7 @@ messages of any size, text in any encoding. What is said is made here, and nowhe
 
 import unicodedata
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 MAX_MESSAGE = 256 * 1024
@@ -74,7 +74,8 @@ class Message:
 class MessageReader:
     """Cuts a stream into messages. What makes no sense is counted, its beginning kept, and passed over."""
 
-    def __init__(self) -> None:
+    def __init__(self, count: Callable[[str], None] = lambda _why: None) -> None:
+        self._count = count
         self.version: str | None = None
         """Of the protocol, once the PBX has greeted."""
         self.refused: str | None = None
@@ -145,6 +146,7 @@ class MessageReader:
 
     def _put_aside(self, raw: bytes, why: str) -> None:
         self.malformed[why] += 1
+        self._count(why)
         self.set_aside.append(SetAside(raw[:200], why))
 
 

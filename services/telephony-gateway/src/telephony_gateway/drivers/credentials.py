@@ -34,8 +34,7 @@ def credentials_of(pbx_id: str, environment: Mapping[str, str] = os.environ) -> 
     """The credentials for a PBX; empty ones where nothing is set."""
 
     def value(name: str) -> str:
-        own = f"CORDBOARD_PBX_{variable_part(pbx_id)}_{name}"
-        return environment.get(own) or environment.get(f"CORDBOARD_PBX_{name}") or ""
+        return setting_of(pbx_id, name, "", environment)
 
     return Credentials(
         user=value("USER"),
@@ -43,6 +42,12 @@ def credentials_of(pbx_id: str, environment: Mapping[str, str] = os.environ) -> 
         tls=value("TLS").lower() in {"on", "1", "true", "yes"},
         tls_ca=value("TLS_CA") or None,
     )
+
+
+def setting_of(pbx_id: str, name: str, default: str, environment: Mapping[str, str] = os.environ) -> str:
+    """Something else that a driver wants to know: ``CORDBOARD_PBX_<ID>_<NAME>``, or the same without the id."""
+    own = f"CORDBOARD_PBX_{variable_part(pbx_id)}_{name}"
+    return environment.get(own) or environment.get(f"CORDBOARD_PBX_{name}") or default
 
 
 def variable_part(pbx_id: str) -> str:

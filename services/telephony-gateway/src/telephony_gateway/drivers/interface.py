@@ -127,6 +127,8 @@ class Endpoint:
     pbx_id: str
     host: str
     port: int
+    trunks: tuple[str, ...] = ()
+    """What the PBX calls the lines to the public network, as far as that is configured."""
 
 
 Report = Callable[[PbxEvent], Awaitable[None]]

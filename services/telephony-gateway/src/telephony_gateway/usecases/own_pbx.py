@@ -126,7 +126,9 @@ async def own_pbx(own: Ownership, drivers: Mapping[str, DriverFactory], watch: W
         board = await Board.load(uow, queries.to_pbx(row))
         await queries.write_connection(uow, own.owner_id, connected=False, detail="connecting", owned_by=instance)
     pbx = board.pbx
-    driver = drivers[pbx.driver](Endpoint(pbx.pbx_id, pbx.host, pbx.port))
+    driver = drivers[pbx.driver](
+        Endpoint(pbx.pbx_id, pbx.host, pbx.port, tuple(trunk.trunk_id for trunk in pbx.trunks))
+    )
     watch.see(pbx.pbx_id, connected=False)
     tasks = [asyncio.create_task(_drive(own, driver)), asyncio.create_task(_look(own, board, row.devices_version))]
     try:
