@@ -28,11 +28,14 @@ from dev.demo.centre import seed
 from dev.demo.desks import Desks
 from dev.demo.partner import Partner
 from dev.demo.traffic import Caller, Day, Seat
+from dev.ports import answers
 from dev.servers.rabbitmq import management
 from dev.system import SERVICES, System
 
 BACK_S = 10.0
 """So long consumers may take to be back."""
+STARTED_S = 60.0
+"""So long a process may take to start on a busy machine."""
 PATIENT_S = 60.0
 SEATS = 14
 CUSTOMERS = 40
@@ -132,10 +135,13 @@ class Centre:
         fault.ended = time.time()
 
     async def kill(self, process: str) -> None:
-        """kill -9; the launcher restarts it; the clock for its consumers runs from then."""
+        """kill -9; the launcher restarts it; the clock for its consumers runs from when it answers again."""
+        processes = self.system.processes
+        port = processes.program(process).port
         with self.fault(f"kill -9 {process}") as fault:
-            await asyncio.to_thread(self.system.processes.kill, process)
-            await eventually(self.system.processes.watch, timeout_s=5)
+            await asyncio.to_thread(processes.kill, process)
+            await eventually(processes.watch, timeout_s=5)
+            await eventually(lambda: asyncio.to_thread(answers, "127.0.0.1", port), timeout_s=STARTED_S, poll_s=0.1)
             await self.back(fault)
 
     async def close_connections(self) -> None:

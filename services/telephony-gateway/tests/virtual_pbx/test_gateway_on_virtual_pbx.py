@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
 import pytest_asyncio
 from cordboard_chassis.testing.bus import TestBus
 from cordboard_chassis.testing.deployment import Deployed, Deployment, eventually
@@ -203,12 +204,48 @@ async def test_every_call_is_told_as_it_was_whatever_breaks_meanwhile(
         record = records[call.pbx_call_id]
         assert call.cleared_by == record["by"]
         assert (call.answered_at is not None) == (record["outcome"] == "answered"), (call, record)
+        spoke = {connection.device_id for connection in call.connections if connection.joined_at}
+        assert spoke == set(record["devices"]), (call, record)
         assert abs(_us(call.offered_at) - record["offered_us"]) <= 1
         assert abs(_us(call.cleared_at) - record["ended_us"]) <= 1
     stats = await pbx.control.stats()
     assert await pbx.control.offences() == []
     assert stats["counts"]["answered"] > CALLS / 3, "too little happened for this to mean anything"
     assert stats["latency_ms"]["assignment_all"]["n"] > CALLS / 2
+
+
+@pytest.mark.parametrize("over", [False, True], ids=["still talking", "over"])
+async def test_agents_who_came_and_went_while_nobody_listened_are_heard_of(
+    deploy: Deployment, bus: TestBus, router: Router, start_pbx: Any, over: bool
+) -> None:
+    pbx = await start_pbx()
+    first = await gateway(deploy, pbx.port)
+    await eventually(lambda: connected(pbx))
+    await pbx.control.set_devices(
+        {DEVICES[0]: Behaviour(answer_after=None), "2001": Behaviour(answer_after=Fixed(0.0))}
+    )
+    await pbx.control.place_call(CallerScript(did=DID))
+    rings = (telephony.CallAlerting, lambda e: e.data.call.connections[0].device_id == DEVICES[0])
+    await bus.expect(*rings)
+    await first.stop()
+    await pbx.control.agent(DEVICES[0], "answer")
+    call_name = await pbx.control.agent(DEVICES[0], "transfer", to="2001")
+    await eventually(lambda: _talks(pbx, "2001"))
+    if over:
+        await pbx.control.customer_hangs_up(call_name)
+    await gateway(deploy, pbx.port)
+
+    def told() -> bool:
+        [call] = router.calls.values()
+        spoke = [connection.device_id for connection in call.connections if connection.joined_at]
+        return sorted(spoke) == [DEVICES[0], "2001"] and (call.state == "cleared") == over
+
+    await eventually(told)
+
+
+async def _talks(pbx: Any, device: str) -> bool:
+    legs = [leg for call in await pbx.control.live() for leg in call["legs"].values()]
+    return {"device": device, "state": "connected"} in legs
 
 
 async def test_calls_that_died_with_the_pbx_are_cleared(

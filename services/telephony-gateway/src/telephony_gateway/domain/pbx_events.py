@@ -76,8 +76,9 @@ class ConnectionUp(PbxEvent):
 
     calls: tuple[LiveCall, ...] = ()
     devices: tuple[LiveDevice, ...] = ()
-    ended: "tuple[CallCleared | LegCleared | LegFailed, ...]" = ()
-    """What ended lately, if the PBX remembers that: better than our guess of when and why."""
+    ended: "tuple[CallEvent, ...]" = ()
+    """What ended lately, if the PBX remembers that: better than our guess of when and why. With what went before it
+    and cannot be seen in ``calls``: who had answered."""
     started_at: datetime | None = None
     """When the PBX itself came up. Calls from before that died no later than it."""
 

@@ -32,6 +32,7 @@ from telephony_gateway.drivers.interface import (
     BlindTransfer,
     CallCleared,
     CallConferenced,
+    CallEvent,
     CallOffered,
     CallTransferred,
     ClearLeg,
@@ -210,7 +211,7 @@ class VirtualDriver:
         """
         calls: list[LiveCall] = []
         devices: list[LiveDevice] = []
-        ended: list[CallCleared | LegCleared | LegFailed] = []
+        ended: list[CallEvent] = []
         followed_by: list[CallCleared] = []
         begin: messages.SnapshotBegin | None = None
         async with asyncio.timeout(SNAPSHOT_S):
@@ -223,7 +224,7 @@ class VirtualDriver:
                     case messages.SnapshotCall() as call:
                         calls.append(_live_call(call))
                     case messages.SnapshotPastLeg() as leg:
-                        ended.append(_ended_leg(leg))
+                        ended.append(_past_leg(leg))
                     case messages.SnapshotPastCall() as call:
                         calls.append(_live_call(call))
                         at = moment(call.ended_us)
@@ -385,17 +386,13 @@ def _moment_or_none(at_us: int | None) -> datetime | None:
     return None if at_us is None else moment(at_us)
 
 
-def _ended_leg(past: messages.SnapshotPastLeg) -> LegCleared | LegFailed:
-    named: dict[str, Any] = {
-        "at": moment(past.at_us),
-        "call": past.call,
-        "leg": past.leg,
-        "device": past.device,
-        "cause": past.cause,
-    }
+def _past_leg(past: messages.SnapshotPastLeg) -> LegAnswered | LegCleared | LegFailed:
+    named: dict[str, Any] = {"at": moment(past.at_us), "call": past.call, "leg": past.leg, "device": past.device}
+    if past.event == "leg_answered":
+        return LegAnswered(**named)
     if past.event == "leg_ended" or past.reason is None:
-        return LegCleared(**named)
-    return LegFailed(reason=FailureReason(past.reason), **named)
+        return LegCleared(cause=past.cause, **named)
+    return LegFailed(reason=FailureReason(past.reason), cause=past.cause, **named)
 
 
 def _answer(reply: messages.Reply) -> CommandDone | CommandRefused | None:

@@ -70,6 +70,9 @@ async def _lay_over(uow: UnitOfWork, board: Board, up: ConnectionUp) -> dict[str
 async def _adopt(uow: UnitOfWork, board: Board, seen: LiveCall, up: ConnectionUp) -> None:
     line = line_of(board.pbx, seen.trunk, seen.dialled)
     call = new_call(board.pbx.pbx_id, line, seen)
+    for event in up.ended:
+        if event.call == seen.call:
+            call = apply(call, event)[0]
     await board.keep(uow, None, lay_over(call, seen, up, None), seen.offered_at)
 
 

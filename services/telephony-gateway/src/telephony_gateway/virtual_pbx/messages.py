@@ -278,10 +278,10 @@ class SnapshotCall(_Call):
 
 
 class SnapshotPastLeg(_Part):
-    """The end of a leg, lately, in a call that is up."""
+    """What became of a leg, lately, in a call that is up or ended lately itself."""
 
     snapshot: Literal["past_leg"]
-    event: Literal["leg_failed", "leg_ended"]
+    event: Literal["leg_answered", "leg_failed", "leg_ended"]
     at_us: Microseconds
     call: Id
     leg: Id

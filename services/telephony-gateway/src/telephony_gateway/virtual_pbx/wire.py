@@ -62,7 +62,7 @@ def noise_line(clock: PbxClock) -> bytes:
 def snapshot_lines(switch: Switch, clock: PbxClock, snapshot_id: str, since_us: int) -> bytes:
     """Everything that is up, and what has ended since ``since_us``."""
     past_calls = switch.calls_ended_since(since_us)
-    past_legs = switch.legs_ended_since(since_us)
+    past_legs = switch.leg_events_since(since_us)
     begin = {
         "snapshot": "begin",
         "id": snapshot_id,

@@ -47,8 +47,8 @@ OFFENCES = 1_000
 REMEMBERED_IDS = 50_000
 """How many command ids and leg names are known again."""
 PAST_CALLS = 5_000
-PAST_LEGS = 5_000
-"""How many endings are remembered for a gateway that was away."""
+PAST_LEGS = 10_000
+"""How many answers and endings are remembered for a gateway that was away."""
 MAX_ARRIVALS = 500_000
 """How many callers whoever places calls may have on their way at once."""
 PARTY_PATIENCE_S = 60.0
@@ -56,7 +56,7 @@ PARTY_PATIENCE_S = 60.0
 KEY_PAUSE_US = 200_000
 """Between two keys of one sequence."""
 
-_LEG_ENDINGS = frozenset({"leg_failed", "leg_ended"})
+_REMEMBERED = frozenset({"leg_answered", "leg_failed", "leg_ended"})
 
 
 class Switch:
@@ -118,10 +118,11 @@ class Switch:
         """Calls that ended after ``since_us``, the latest first: what a gateway that was away has missed."""
         return list(takewhile(lambda past: past.ended_us > since_us, reversed(self.past_calls)))
 
-    def legs_ended_since(self, since_us: int) -> list[Event]:
-        """Ends of legs after ``since_us`` whose calls are up, the latest first."""
+    def leg_events_since(self, since_us: int) -> list[Event]:
+        """What became of legs after ``since_us`` in calls that are up or ended after it, the latest first."""
         recent = takewhile(lambda event: event.at_us > since_us, reversed(self.past_legs))
-        return [event for event in recent if event.body["call"] in self.calls]
+        ended = {past.call.id for past in self.calls_ended_since(since_us)}
+        return [event for event in recent if event.body["call"] in self.calls or event.body["call"] in ended]
 
     def emit(self, kind: str, **body: Any) -> None:
         """Say that something happened."""
@@ -133,7 +134,7 @@ class Switch:
         self.seq += 1
         event = Event(kind, self.seq, self.now_us, body, name_encoding)
         self._events.append(event)
-        if kind in _LEG_ENDINGS:
+        if kind in _REMEMBERED:
             self.past_legs.append(event)
 
     def quirky(self, share: float) -> bool:
