@@ -20,6 +20,7 @@ TALK = "talk"
 WAIT = "wait"
 MAX_CALLS = 10_000
 MAX_LEGS = 20_000
+MAX_BRIDGES = 40_000
 MAX_OVER = 20_000
 """So many channels that are over are remembered: late and doubled events about them mean nothing."""
 
@@ -251,12 +252,16 @@ class Memory:
 
     def end(self, channel: str) -> None:
         """The channel is over."""
-        found = self.channels.pop(channel, None)
-        if found is not None and isinstance(found[1], Leg) and found[0] is not None:
-            found[0].legs.pop(channel, None)
+        self.forget(channel)
         self._over[channel] = None
         while len(self._over) > MAX_OVER:
             del self._over[next(iter(self._over))]
+
+    def forget(self, channel: str) -> None:
+        """The channel is not there, or not yet."""
+        found = self.channels.pop(channel, None)
+        if found is not None and isinstance(found[1], Leg) and found[0] is not None:
+            found[0].legs.pop(channel, None)
 
     def end_call(self, call: Call) -> None:
         """The call is over, with all its channels."""

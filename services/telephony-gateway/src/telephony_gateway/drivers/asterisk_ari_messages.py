@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
+from telephony_gateway.domain.pbx_events import LiveDevice
 from telephony_gateway.domain.words import DeviceState
 from telephony_gateway.drivers.interpreter import Wire
 
@@ -226,6 +227,43 @@ def to_moment(found: Any) -> datetime | None:
     except ValueError:
         return None
     return at if at.tzinfo is not None else None
+
+
+def to_device(found: Any) -> LiveDevice | None:
+    """A device as an endpoint tells it; None for what is no phone, or of which nothing is known.
+
+    Raises:
+        Malformed: it is no endpoint.
+    """
+    if not isinstance(found, Mapping):
+        raise Malformed("endpoint is no object")
+    technology, resource = found.get("technology"), found.get("resource")
+    device = device_of(f"{technology}/{resource}")
+    if device is None:
+        return None
+    states = {"online": DeviceState.IDLE, "offline": DeviceState.UNREACHABLE}
+    word = found.get("state")
+    state = states.get(word) if isinstance(word, str) else None
+    if state is None:
+        return None
+    busy = state is DeviceState.IDLE and bool(found.get("channel_ids"))
+    return LiveDevice(device=device, state=DeviceState.IN_USE if busy else state)
+
+
+def started_at_of(found: Any) -> datetime | None:
+    """When Asterisk came up, of ``GET /asterisk/info``."""
+    status = found.get("status") if isinstance(found, dict) else None
+    return to_moment(status.get("startup_time")) if isinstance(status, dict) else None
+
+
+def message_of(data: bytes) -> str:
+    """What Asterisk says about a failed request."""
+    try:
+        found = read_json(data[:10_000])
+    except Malformed:
+        return ""
+    message = found.get("message") if isinstance(found, dict) else None
+    return message[:200] if isinstance(message, str) else ""
 
 
 def peer_of(name: str) -> str:
