@@ -153,7 +153,10 @@ def _staffing_in_words(scenario: Scenario, found: Staffed) -> Iterator[str]:
         f"{scenario.name}: {found.agent_hours:g} agent hours reach {found.share:.0%} within {found.within_s:g} s"
         f" in each period and for each type, each with {found.confidence:.0%} confidence"
     )
-    yield f"{found.evaluations} staffings tried, {found.results.replications} replications each"
+    yield (
+        f"{found.evaluations} staffings tried, {found.results.replications} replications each;"
+        f" +- are {found.results.confidence:.0%} intervals, whose lower ends reach the target"
+    )
     names = list(found.staffing)
     yield ""
     yield f"{'from (s)':>10}  " + "  ".join(f"{name:>10}" for name in names) + "   answered in time"
@@ -165,14 +168,16 @@ def _staffing_in_words(scenario: Scenario, found: Staffed) -> Iterator[str]:
     yield ""
     for name, one in found.results.types.items():
         yield f"{name}: {_level({name: one})}"
+    yield ""
     undecided = [
-        f"{name} in period {period + 1} ({short.what}: {short.level.mean:.1%} with one less)"
+        f"  {name} in period {period + 1}: with one less {short.level.mean:.1%} ({short.what})"
         for name, by_period in found.one_less.items()
         for period, short in enumerate(by_period)
         if short is not None and short.undecided(found.share)
     ]
     if undecided:
-        yield "might do with one less, which so few replications cannot show: " + ", ".join(undecided)
+        yield "one less might do here, which takes more replications to show:"
+        yield from undecided
     else:
         yield "with one agent less anywhere the target is missed"
 

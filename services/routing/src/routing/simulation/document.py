@@ -61,16 +61,19 @@ class Document:
         try:
             return model.model_validate(self._content, context={"folder": self.path.parent})
         except ValidationError as error:
-            faults = [self.fault(problem["loc"], problem["msg"]) for problem in error.errors(include_url=False)]
+            faults = [
+                self.fault(problem["loc"], problem["msg"].removeprefix("Value error, "))
+                for problem in error.errors(include_url=False)
+            ]
             raise BadDocument(self.path, sorted(faults, key=lambda fault: fault.line)) from error
 
     def fault(self, field: Field, reason: str) -> Fault:
         """Something is wrong with a field. Steps that the document does not have are left out, but a missing name."""
         node, names = self._root, []
         for step in field:
-            if isinstance(node, yaml.MappingNode):
-                found = next((value for key, value in node.value if key.value == str(step)), None)
-                names.append(str(step))
+            if isinstance(node, yaml.MappingNode) and isinstance(step, str):
+                found = next((value for key, value in node.value if key.value == step), None)
+                names.append(step)
                 if found is None:
                     break
                 node = found

@@ -3,11 +3,20 @@
 Whatever may change over the day is one value, or a list with one for each period.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BeforeValidator, Field, PrivateAttr, StringConstraints, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    StringConstraints,
+    ValidationInfo,
+    model_validator,
+)
 
 from routing.domain.rules import DEFAULT_QUEUE, Choice, Facts, RuleSet, choose, first_fault, read
 from routing.engine import (
@@ -16,6 +25,8 @@ from routing.engine import (
     CancelItem,
     Capacity,
     Engine,
+    EngineRefusal,
+    FireTimers,
     Item,
     Mode,
     PutAgent,
@@ -24,6 +35,7 @@ from routing.engine import (
     Requirement,
     SetMode,
     Settings,
+    Step,
     SubmitItem,
     WorkKind,
     least_loaded,
@@ -34,6 +46,16 @@ from routing.simulation.document import BadDocument, Document
 from routing.simulation.document import Field as FieldPath
 
 ORDERS: Mapping[str, AgentOrder] = {"longest_idle": longest_idle, "least_loaded": least_loaded}
+
+
+def _known_order(name: str) -> str:
+    if name not in ORDERS:
+        raise ValueError(f"one of {', '.join(sorted(ORDERS))}")
+    return name
+
+
+Order = Annotated[str, AfterValidator(_known_order)]
+"""By which of the engine's orders an agent is chosen."""
 
 ValueT = TypeVar("ValueT")
 PerPeriod = Annotated[
@@ -160,6 +182,7 @@ class CallType(Part):
     kind: WorkKind = WorkKind.CALL
     queue: Name | None = None
     requirement: dict[Name, Level] = Field(default={})
+    any_of: list[dict[Name, Level]] = Field(default=[])
     territory: Name | None = None
     priority: int = 0
     dialled: str | None = None
@@ -170,12 +193,51 @@ class CallType(Part):
     """These five, and the territory, are what rules look at."""
 
 
+class StepPart(Part):
+    """What an item gives up when it has waited so long in its queue; see ``routing.engine.Step``."""
+
+    after_s: NotNegative
+    levels: dict[Name, Level] = Field(default={})
+    also: dict[Name, Level] = Field(default={})
+    wider: int = 0
+    priority: int = 0
+    queue: Name | None = None
+
+    @property
+    def step(self) -> Step:
+        """As the engine has it."""
+        return Step(
+            after_ms=round(self.after_s * 1000),
+            levels=tuple(sorted(self.levels.items())),
+            also=tuple(sorted(self.also.items())),
+            wider=self.wider,
+            priority=self.priority,
+            queue=self.queue,
+        )
+
+
 class Queue(Part):
     """How the items of a queue are treated; as the queues of a workspace."""
 
     wrap_up_s: NotNegative = 0
     priority: int = 0
     priority_credit_s: NotNegative = 60
+    steps: list[StepPart] = Field(default=[])
+
+    @model_validator(mode="after")
+    def _suits_the_engine(self) -> "Queue":
+        self.config("any")
+        return self
+
+    def config(self, queue_id: str) -> QueueConfig:
+        """As the engine has it. Raises: ValueError."""
+        return QueueConfig(
+            queue_id=queue_id,
+            wrap_up_ms=round(self.wrap_up_s * 1000),
+            priority=self.priority,
+            priority_credit_ms=round(self.priority_credit_s * 1000),
+            steps=tuple(step.step for step in self.steps),
+        )
 
 
 class Group(Part):
@@ -219,8 +281,7 @@ class Scenario(Part):
     groups: dict[Name, Group] = Field(min_length=1)
     queues: dict[Name, Queue] = Field(default={})
     lines: Lines = Lines()
-    order: str = "longest_idle"
-    """By which of the engine's orders an agent is chosen."""
+    order: Order = "longest_idle"
     exclusive: list[WorkKind] = Field(default=[WorkKind.CALL])
     weights: dict[WorkKind, Annotated[int, Field(ge=1)]] = Field(default={})
     rules: list[dict[str, Any]] = Field(default=[])
@@ -235,25 +296,28 @@ class Scenario(Part):
         """As the engine has them."""
         return Settings(weights=self.weights, exclusive=frozenset(self.exclusive))
 
-    def queue_configs(self) -> list[QueueConfig]:
-        """All queues; the one of types that name none is always there."""
-        return [
-            QueueConfig(
-                queue_id=name,
-                wrap_up_ms=round(queue.wrap_up_s * 1000),
-                priority=queue.priority,
-                priority_credit_ms=round(queue.priority_credit_s * 1000),
-            )
-            for name, queue in {DEFAULT_QUEUE: Queue(), **self.queues}.items()
-        ]
+    def engine(self, new_assignment_id: Callable[[int], str]) -> Engine:
+        """An engine with the scenario's queues; the one of types that name none is always there.
+
+        Raises:
+            EngineRefusal: queues overflow in a circle, or to one that is not there.
+        """
+        engine = Engine(new_assignment_id, self.settings, ORDERS[self.order])
+        queues = {DEFAULT_QUEUE: Queue(), **self.queues}
+        for name, queue in queues.items():
+            engine.step(PutQueue(replace(queue.config(name), steps=())), 0)
+        for name, queue in queues.items():
+            engine.step(PutQueue(queue.config(name)), 0)
+        return engine
 
     def choice(self, call_type: CallType) -> tuple[str, Requirement, int]:
         """Where calls of a type go: queue, requirement, priority."""
         if not self.rules:
-            requirement = Requirement.of(call_type.requirement, call_type.territory)
+            requirement = Requirement.of(call_type.requirement, call_type.territory, call_type.any_of)
             return call_type.queue or DEFAULT_QUEUE, requirement, call_type.priority
         chosen = self._chosen(read(1, {"rules": self.rules}), call_type)
-        return chosen.queue, Requirement.of(chosen.requirement, chosen.territory), chosen.priority
+        requirement = Requirement.of(chosen.requirement, chosen.territory, chosen.any_of)
+        return chosen.queue, requirement, chosen.priority
 
     def _chosen(self, rules: RuleSet, call_type: CallType) -> Choice:
         facts = Facts(
@@ -289,8 +353,6 @@ def _faults(scenario: Scenario) -> Iterator[tuple[FieldPath, str]]:
     time = scenario.time
     if time.warm_up_s >= time.horizon_s:
         yield ("time", "warm_up_s"), f"the simulation ends at {time.horizon_s:g} s: nothing would be counted"
-    if scenario.order not in ORDERS:
-        yield ("order",), f"an order is one of {', '.join(sorted(ORDERS))}"
     for field, values in _per_period(scenario):
         if len(values) not in (1, time.periods):
             yield field, f"one value, or one for each of the {time.periods} periods, not {len(values)}"
@@ -299,6 +361,10 @@ def _faults(scenario: Scenario) -> Iterator[tuple[FieldPath, str]]:
             if type_name not in scenario.types:
                 yield ("groups", name, "service_s", type_name), f"there is no type {type_name}"
     queues = {DEFAULT_QUEUE, *scenario.queues}
+    try:
+        scenario.engine(str)
+    except EngineRefusal as error:
+        yield ("queues",), str(error)
     if scenario.rules:
         yield from _rule_faults(scenario, queues)
     for name, call_type in scenario.types.items():
@@ -344,17 +410,17 @@ def _unserved(scenario: Scenario) -> Iterator[tuple[FieldPath, str]]:
 
 
 def servers(scenario: Scenario) -> dict[str, list[str]]:
-    """Which groups can serve each type, as the engine sees it: it is offered the type with one agent of the group."""
+    """Which groups can serve each type, at once or when it gave up enough: as the engine does with an agent of each."""
     served: dict[str, list[str]] = {name: [] for name in scenario.types}
     for group_name, group in scenario.groups.items():
-        engine = Engine(str, scenario.settings)
-        for queue in scenario.queue_configs():
-            engine.step(PutQueue(queue), 0)
+        engine = scenario.engine(str)
         engine.step(PutAgent(group_name, group.profile), 0)
         engine.step(SetMode(group_name, Mode.READY), 0)
         for name, call_type in scenario.types.items():
             queue_id, requirement, priority = scenario.choice(call_type)
             engine.step(SubmitItem(Item(name, call_type.kind, queue_id, requirement, priority, 0)), 0)
+            while engine.assignment_of(name) is None and (due := engine.next_due()) is not None:
+                engine.step(FireTimers(), due)
             if engine.assignment_of(name) is not None:
                 served[name].append(group_name)
             engine.step(CancelItem(name, "asked"), 0)

@@ -19,20 +19,18 @@ from routing.engine import (
     CancelItem,
     CompleteAssignment,
     Effect,
-    Engine,
     FireTimers,
     Item,
     ItemQueued,
     Mode,
     PutAgent,
-    PutQueue,
     SetMode,
     SubmitItem,
 )
 from routing.simulation.arrivals import arriving
 from routing.simulation.distributions import Sampler
 from routing.simulation.observations import GroupClock, Observations, Slots, Tally
-from routing.simulation.scenario import ORDERS, RecordedCall, Retrial, Scenario
+from routing.simulation.scenario import RecordedCall, Retrial, Scenario
 
 Staffing = Mapping[str, Sequence[int]]
 """Per group, how many agents there are in each period."""
@@ -127,7 +125,7 @@ class _World:
         self._scenario = scenario
         self._slots = slots
         self._staffing = staffing
-        self._engine = Engine(lambda token: f"a{token}", scenario.settings, ORDERS[scenario.order])
+        self._engine = scenario.engine(lambda token: f"a{token}")
         self._kinds = {name: _Kind(scenario, name, lambda part: _stream(seed, part)) for name in scenario.types}
         self._tallies = {name: [Tally() for _ in range(len(slots))] for name in scenario.types}
         self._uncounted = Tally()
@@ -149,8 +147,6 @@ class _World:
     def run(self) -> Observations:
         """From the first period to the horizon, or to the last caller."""
         scenario, engine = self._scenario, self._engine
-        for queue in scenario.queue_configs():
-            engine.step(PutQueue(queue), 0)
         period_ms = round(scenario.time.period_s * 1000)
         for period in range(scenario.time.periods):
             self._at(period * period_ms, self._begin_period, period)
@@ -255,10 +251,15 @@ class _World:
             elif kind is AssignmentCompleted:
                 self._part(effect, now)  # type: ignore[arg-type]
             elif kind is ItemQueued:
-                self._callers[effect.item.item_id].queued = True  # type: ignore[union-attr]
-                self._waiting += 1
+                self._queue(self._callers[effect.item.item_id])  # type: ignore[union-attr]
             elif kind is AgentChanged and self._has_wrap_up:
                 self._note_wrap_up(effect, now)  # type: ignore[arg-type]
+
+    def _queue(self, caller: _Caller) -> None:
+        """The caller waits; who only goes to another queue did already."""
+        if not caller.queued:
+            caller.queued = True
+            self._waiting += 1
 
     def _serve(self, accepted: AssignmentAccepted, now: int) -> None:
         assignment = accepted.assignment
