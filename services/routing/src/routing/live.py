@@ -47,7 +47,7 @@ class WorkspaceConfig:
 
     def order(self) -> core.AgentOrder:
         """By what agents are compared."""
-        return core.longest_idle if self.agent_order == "longest_idle" else core.least_loaded
+        return core.ORDERS[self.agent_order]
 
 
 @dataclass(slots=True)
@@ -63,6 +63,7 @@ class QueueEntry:
     version: int
     steps: list[dict[str, Any]] = field(default_factory=list)
     """As over HTTP."""
+    agent_order: str | None = None
 
     def config(self) -> core.QueueConfig:
         """As the engine wants it."""
@@ -72,6 +73,7 @@ class QueueEntry:
             wrap_up_ms=self.wrap_up_s * 1000,
             priority=self.priority,
             steps=tuple(_step(step) for step in self.steps),
+            order=None if self.agent_order is None else core.ORDERS[self.agent_order],
         )
 
 
@@ -105,6 +107,7 @@ class Work:
     requirement: Mapping[str, int]
     submitted_at: datetime
     any_of: Sequence[Mapping[str, int]] = ()
+    wanted: Mapping[str, int] = field(default_factory=dict)
     step: int = 0
     queued_at: datetime | None = None
     state: str = "waiting"
@@ -139,7 +142,7 @@ class Work:
             item_id=self.item_id,
             kind=self.kind,
             queue=self.queue,
-            requirement=core.Requirement.of(self.requirement, self.required_territory, self.any_of),
+            requirement=core.Requirement.of(self.requirement, self.required_territory, self.any_of, self.wanted),
             priority=self.priority,
             submitted_at=milliseconds(self.submitted_at),
             preferred_agent=self.preferred_agent,
@@ -405,6 +408,7 @@ class LiveWorkspace:
         work.step, work.queued_at = item.step, None if item.queued_at is None else moment(item.queued_at)
         work.requirement = dict(item.requirement.skills)
         work.any_of = [dict(group) for group in item.requirement.any_of]
+        work.wanted = dict(item.requirement.wanted)
         work.required_territory = item.requirement.territory
         self.touch(work)
         work.version += 1

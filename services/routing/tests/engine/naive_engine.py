@@ -69,9 +69,23 @@ class NaiveAgent:
     device: DeviceState = DeviceState.IDLE
     wrap_up_until: int | None = None
     misses: int = 0
+    offers: int = 0
+    last_token: int = 0
 
 
-def reaches(profile: AgentProfile, one_of: list[tuple[str, int]]) -> bool:
+@dataclass
+class NaiveStanding:
+    """An agent as orders see them."""
+
+    agent_id: str
+    weight: int
+    spare: int
+    idle_since: int
+    offers: int
+    last_token: int
+
+
+def reaches(profile: AgentProfile, one_of: set[tuple[str, int]]) -> bool:
     return any(profile.skills.get(skill, 0) >= level for skill, level in one_of)
 
 
@@ -111,8 +125,22 @@ class NaiveEngine:
     def weight(self, agent: NaiveAgent) -> int:
         return sum(self.settings.weights.get(w.item.kind, 1) for w in self.held(agent))
 
-    def key(self, agent: NaiveAgent) -> Any:
-        return self.order(agent.agent_id, self.weight(agent), agent.idle_since)
+    def key(self, work: NaiveItem, agent: NaiveAgent) -> Any:
+        order = self.queues[work.item.queue].order or self.order
+        capacity, weight = agent.profile.capacity, self.weight(agent)
+        spare = sum(capacity.items.values()) - len(self.held(agent))
+        if capacity.total is not None:
+            spare = capacity.total - weight
+        key = order.key(NaiveStanding(agent.agent_id, weight, spare, agent.idle_since, agent.offers, agent.last_token))
+        levels = {skill: level for skill, level in agent.profile.skills.items() if level}
+        if order.name == "best_skill":
+            asked = self.asked(work.item)
+            key = (-sum(max(levels.get(skill, 0) for skill, _ in group) for group in asked), *key)
+        elif order.name == "specialists_first":
+            key = (len(levels), *key)
+        if wanted := work.item.requirement.wanted:
+            key = (-sum(times * levels.get(skill, 0) for skill, times in wanted), *key)
+        return key
 
     def urgency(self, work: NaiveItem) -> tuple[int, str]:
         queue = self.queues[work.item.queue]
@@ -131,28 +159,27 @@ class NaiveEngine:
         )
 
     def satisfies(self, item: Item, profile: AgentProfile) -> bool:
-        """Skills and territory, looked at anew with each step taken."""
-        asked = [[skill] for skill in item.requirement.skills] + [list(group) for group in item.requirement.any_of]
-        instead: list[tuple[str, int]] = []
-        territory = item.requirement.territory
-        parts = territory.split("-") if territory else []
-        widened = False
-        for step in self.queues[item.queue].steps[: item.step]:
-            for group in (*asked, instead):
-                group[:] = [(skill, lowered(skill, level, step)) for skill, level in group]
-            instead += step.also
-            if step.wider:
-                widened = True
-                parts = parts[: -step.wider]
-        if not reaches(profile, instead) and not all(reaches(profile, group) for group in asked):
+        """Skills and territory."""
+        if not all(reaches(profile, group) for group in self.asked(item)):
             return False
+        territory, steps = item.requirement.territory, self.queues[item.queue].steps[: item.step]
+        parts = territory.split("-") if territory else []
+        parts = parts[: max(0, len(parts) - sum(step.wider for step in steps))]
         if not parts or not profile.territories:
             return True
-        wanted = "-".join(parts) + "-"
+        wanted, widened = "-".join(parts) + "-", any(step.wider for step in steps)
         return any(
             wanted.startswith(root + "-") or (widened and (root + "-").startswith(wanted))
             for root in profile.territories
         )
+
+    def asked(self, item: Item) -> list[set[tuple[str, int]]]:
+        """Of each of these groups one skill is needed, after the steps taken."""
+        groups = [{skill} for skill in item.requirement.skills] + [set(group) for group in item.requirement.any_of]
+        for step in self.queues[item.queue].steps[: item.step]:
+            groups = [{(skill, lowered(skill, level, step)) for skill, level in group} for group in groups]
+            groups = [group | set(step.also) for group in groups if all(level > 0 for _, level in group)]
+        return groups
 
     def has_room(self, kind: WorkKind, agent: NaiveAgent) -> bool:
         capacity = agent.profile.capacity
@@ -192,14 +219,14 @@ class NaiveEngine:
     # Deciding
 
     def offer(self, work: NaiveItem, agents: list[NaiveAgent]) -> bool:
-        eligible = sorted((a for a in agents if self.is_eligible(work, a)), key=self.key)
+        eligible = sorted((a for a in agents if self.is_eligible(work, a)), key=lambda a: self.key(work, a))
         if not eligible:
             return False
         winner = next((a for a in eligible if a.agent_id == work.item.preferred_agent), eligible[0])
         others = [a for a in eligible if a is not winner]
-        runner_up = (others[0].agent_id, self.key(others[0])) if others else (None, None)
+        runner_up = (others[0].agent_id, self.key(work, others[0])) if others else (None, None)
         self.offers.append(
-            (winner.agent_id, work.item.item_id, len(eligible), self.key(winner), runner_up[0], runner_up[1])
+            (winner.agent_id, work.item.item_id, len(eligible), self.key(work, winner), runner_up[0], runner_up[1])
         )
         self.give(work, winner, ItemState.OFFERED)
         work.expires_at = self.now + self.queues[work.item.queue].offer_timeout_ms
@@ -208,6 +235,7 @@ class NaiveEngine:
     def give(self, work: NaiveItem, agent: NaiveAgent, state: ItemState) -> None:
         self.token += 1
         work.state, work.agent, work.token = state, agent.agent_id, self.token
+        agent.offers, agent.last_token = agent.offers + 1, self.token
         work.assignment_id = f"assignment-{self.token}"
         work.avoid = None
 
@@ -302,6 +330,8 @@ class NaiveEngine:
         agent = self.known(input.agent_id)
         if input.mode == Mode.READY and (agent.mode != Mode.READY or agent.wrap_up_until is not None):
             agent.idle_since = self.now
+        if agent.mode == Mode.OFFLINE and input.mode != Mode.OFFLINE:
+            agent.offers = 0
         agent.mode = input.mode
         agent.reason = None if input.mode == Mode.READY else input.reason
         agent.wrap_up_until = None

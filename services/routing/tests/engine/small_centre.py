@@ -80,8 +80,9 @@ class Centre:
         waited: int = 0,
         prefer: str | None = None,
         any_of: Iterable[dict[str, int]] = (),
+        wanted: dict[str, int] | None = None,
     ) -> list[Effect]:
-        requirement = Requirement.of(skills or {}, territory, any_of)
+        requirement = Requirement.of(skills or {}, territory, any_of, wanted)
         submitted_at = (self.seconds - waited) * 1000
         return self.step(SubmitItem(Item(item, kind, queue, requirement, priority, submitted_at, prefer)))
 

@@ -6,6 +6,7 @@ from types import FrameType
 
 from routing.engine import (
     AcceptAssignment,
+    AgentOrder,
     AgentProfile,
     AgentRecord,
     AgentState,
@@ -24,6 +25,7 @@ from routing.engine import (
     QueueConfig,
     Requirement,
     Snapshot,
+    Standing,
     SubmitItem,
     WorkKind,
 )
@@ -52,8 +54,11 @@ class Counted(int):
     __hash__ = int.__hash__
 
 
-def counted_order(agent_id: str, weight: int, idle_since: int) -> OrderKey:
-    return (Counted(weight), Counted(idle_since), agent_id)
+def counted_key(agent: Standing) -> OrderKey:
+    return (Counted(agent.weight), Counted(agent.idle_since), agent.agent_id)
+
+
+COUNTED = AgentOrder("counted", counted_key)
 
 
 def agent(n: int, profile: AgentProfile) -> AgentRecord:
@@ -79,7 +84,7 @@ class Centre:
 
     def __init__(self, agents: tuple[AgentRecord, ...], waiting: int) -> None:
         items = tuple(ItemRecord(item(n, skill(n)), ItemState.WAITING) for n in range(waiting))
-        self.engine = Engine.restore(Snapshot(0, (QueueConfig("queue"),), agents, items), str, order=counted_order)
+        self.engine = Engine.restore(Snapshot(0, (QueueConfig("queue"),), agents, items), str, order=COUNTED)
         self.items = waiting
         self.now = 1_000_000
 

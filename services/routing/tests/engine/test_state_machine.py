@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from naive_engine import NaiveEngine, Refuses
 from routing.engine import (
+    ORDERS,
     AcceptAssignment,
     AgentProfile,
     AssignmentOffered,
@@ -45,8 +46,7 @@ from routing.engine import (
     SubmitItem,
     TakeItem,
     WorkKind,
-    least_loaded,
-    longest_idle,
+    idle,
     matching,
 )
 from storage_mirror import StorageMirror
@@ -81,6 +81,7 @@ requirements = st.builds(
     st.dictionaries(st.sampled_from(SKILLS), levels, max_size=1),
     st.none() | st.sampled_from(TERRITORIES),
     st.lists(st.dictionaries(st.sampled_from(SKILLS), levels, max_size=2), max_size=2),
+    st.dictionaries(st.sampled_from(SKILLS), st.integers(1, 2), max_size=1),
 )
 steps = st.lists(
     st.builds(
@@ -112,6 +113,7 @@ queues = st.builds(
     priority=st.integers(0, 2),
     priority_credit_ms=st.sampled_from([0, 10]),
     steps=st.builds(in_time, steps, overflows),
+    order=st.none() | st.sampled_from(list(ORDERS.values())),
 )
 workspace_settings = st.builds(
     Settings,
@@ -127,7 +129,7 @@ class EngineMachine(RuleBasedStateMachine):
 
     @initialize(
         settings=workspace_settings,
-        order=st.sampled_from([least_loaded, longest_idle]),
+        order=st.sampled_from(list(ORDERS.values())),
         roster=st.lists(profiles, min_size=2, max_size=len(AGENTS)),
     )
     def begin(self, settings: Settings, order: Any, roster: list[AgentProfile]) -> None:
@@ -314,6 +316,7 @@ class EngineMachine(RuleBasedStateMachine):
             assert (status.mode, status.mode_reason) == (agent.mode, agent.reason)
             assert (status.misses, status.idle_since) == (agent.misses, agent.idle_since)
             assert (status.wrap_up_until, status.device) == (agent.wrap_up_until, agent.device)
+            assert (status.offers, status.last_token) == (agent.offers, agent.last_token)
         assert {r.item.item_id for r in engine.snapshot().items} == set(self.naive.items)
         for work in self.naive.items.values():
             record = engine.item(work.item.item_id)
@@ -386,7 +389,7 @@ def test_any_inputs_in_any_order() -> None:
 
 def test_with_rankings_and_without_spare_demands(monkeypatch: pytest.MonkeyPatch) -> None:
     """The structures for many classes and many demands, at the smallest scale."""
-    monkeypatch.setattr(matching, "SCAN_UP_TO", 1)
+    monkeypatch.setattr(idle, "SCAN_UP_TO", 1)
     monkeypatch.setattr(matching, "SPARE_DEMANDS", 0)
     run(examples=100, steps=40)
 
@@ -394,5 +397,5 @@ def test_with_rankings_and_without_spare_demands(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.nightly
 @pytest.mark.timeout(7200)
 def test_a_million_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(matching, "SCAN_UP_TO", 2)
+    monkeypatch.setattr(idle, "SCAN_UP_TO", 2)
     run(examples=5_000, steps=200)

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy import Row
 
 from routing.api.access import Administrator, QueueId, Staff, WorkspaceId, configurable_workspace, workspace_of
+from routing.api.workspaces import AgentOrderName
 from routing.storage import queries
 
 router = APIRouter(prefix="/v1/workspaces/{workspace_id}/queues", tags=["queues"])
@@ -61,6 +62,9 @@ class QueueBody(Body):
     service_level_s: int = Field(
         default=20, ge=1, le=86_400, description="Within how many seconds an item should be accepted."
     )
+    agent_order: AgentOrderName | None = Field(
+        default=None, description="Which of the eligible agents is first; null: as the workspace says."
+    )
     steps: list[StepBody] = Field(
         default=[], max_length=20, description="What waiting items give up, in the order of time."
     )
@@ -76,6 +80,7 @@ class QueueView(BaseModel):
     offer_timeout_s: int
     wrap_up_s: int
     service_level_s: int
+    agent_order: AgentOrderName | None
     steps: list[StepBody]
     version: int
     updated_at: datetime

@@ -49,6 +49,12 @@ class Then(Body):
     any_of: list[Annotated[dict[Identifier, SkillLevel], Field(min_length=1, max_length=20)]] = Field(
         default=[], max_length=5, description="Of each of these groups of skills, one with its least level is enough."
     )
+    wanted: dict[Identifier, Annotated[int, Field(ge=1, le=100)]] = Field(
+        default={},
+        max_length=20,
+        description="Skills that are nice to have, with weights: of the eligible agents, the one with the greatest sum"
+        " of weight times level is first.",
+    )
     priority: int | None = Field(
         default=None, ge=0, le=1000, description="Instead of the priority that the item brings along."
     )

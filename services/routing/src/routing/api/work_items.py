@@ -43,6 +43,7 @@ class WorkItemView(BaseModel):
     priority: int
     requirement: dict[str, int] = Field(description="Skills with their least levels.")
     any_of: list[dict[str, int]] = Field(description="Of each of these groups, one skill is enough.")
+    wanted: dict[str, int] = Field(description="Skills that it would rather have, with their weights.")
     step: int = Field(description="How many steps of its queue it has taken; each asks for less.")
     queued_at: datetime | None = Field(description="When it came to its queue, if not when it was submitted.")
     required_territory: str | None = Field(description="Agents must cover it.")
@@ -80,6 +81,7 @@ class Asked(BaseModel):
     any_of: list[dict[str, int]]
     territory: str | None = Field(description="Must be covered.")
     area: str | None = Field(description="Must be covered, or a part of it.")
+    wanted: dict[str, int] = Field(description="Excludes nobody: of the eligible, who has most of it is first.")
 
 
 class Explanation(BaseModel):

@@ -23,15 +23,28 @@ from routing.usecases.require_match import require_match
 router = APIRouter(prefix="/v1/workspaces", tags=["workspaces"])
 
 
+AgentOrderName = Literal[
+    "least_loaded",
+    "longest_idle",
+    "most_spare",
+    "fewest_assignments",
+    "round_robin",
+    "best_skill",
+    "specialists_first",
+]
+"""The orders of agents, see `routing.engine.orders`."""
+
+
 class WorkspaceBody(Body):
     """A workspace as it shall be."""
 
     org_path: OrgPath = Field(description="Where it is in the organisation; fixed once it exists.")
     name: Name = ""
-    agent_order: Literal["least_loaded", "longest_idle"] = Field(
+    agent_order: AgentOrderName = Field(
         default="least_loaded",
-        description="Which of the eligible agents is first: the one with the least weight in hand and then the"
-        " longest idle, or simply the longest idle.",
+        description="Which of the eligible agents is first, where a queue does not say: with the least weight in hand;"
+        " the longest idle; with the most room left, by number; who was given the least since the sign-in; in turns;"
+        " with the highest levels of what is asked; with the fewest skills. Equal ones: the longest idle, then by id.",
     )
     misses_allowed: dict[Miss, Annotated[int, Field(ge=1, le=100)]] = Field(
         default={Miss.NO_ANSWER: 1, Miss.UNREACHABLE: 1, Miss.BUSY: 3, Miss.DECLINED: 3},

@@ -69,6 +69,8 @@ class Then:
     """Skills with their least levels, beside those that the work item asks for itself."""
     any_of: tuple[Mapping[str, int], ...] = ()
     """Groups of skills with least levels, of each of which one is enough."""
+    wanted: Mapping[str, int] = field(default_factory=dict)
+    """Skills that are nice to have, with their weights."""
     priority: int | None = None
     territory: str | None = None
     """Agents must cover this territory, or that of the work item if it is `OWN`; without it any agent will do."""
@@ -100,6 +102,7 @@ class Choice:
     queue: str
     requirement: Mapping[str, int]
     any_of: tuple[Mapping[str, int], ...]
+    wanted: Mapping[str, int]
     priority: int
     territory: str | None
     rule: str | None
@@ -113,7 +116,7 @@ def choose(
     own = dict(skills or {})
     rule = next((rule for rule in rule_set.rules if rule.when.holds(facts)), None) if rule_set else None
     if rule_set is None or rule is None:
-        return Choice(DEFAULT_QUEUE, own, (), priority, None, None, None)
+        return Choice(DEFAULT_QUEUE, own, (), {}, priority, None, None, None)
     then = rule.then
     requirement = {
         skill: max(own.get(skill, 0), then.requirement.get(skill, 0)) for skill in {**own, **then.requirement}
@@ -125,6 +128,7 @@ def choose(
         queue=then.queue,
         requirement=requirement,
         any_of=then.any_of,
+        wanted=then.wanted,
         priority=priority if then.priority is None else then.priority,
         territory=facts.territory if then.territory == OWN else then.territory,
         rule=rule.name,
@@ -171,6 +175,7 @@ def _read_rule(document: Mapping[str, Any]) -> Rule:
             queue=then["queue"],
             requirement=dict(then.get("requirement") or {}),
             any_of=tuple(then.get("any_of") or ()),
+            wanted=dict(then.get("wanted") or {}),
             priority=then.get("priority"),
             territory=then.get("territory"),
             language=then.get("language"),

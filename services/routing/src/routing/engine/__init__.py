@@ -12,8 +12,8 @@ How a decision is made:
   requeued) is not offered that item again before somebody else was offered it or `reoffer_after_ms` have
   passed, whichever comes first. If at that moment no other signed-in agent could serve its kind, skills
   and territory, nobody is avoided.
-* **Which agent**: the item's preferred one if eligible, else the smallest by the agent order (least weight in
-  hand, then longest idle, then id).
+* **Which agent**: the item's preferred one if eligible, else who has most of the skills that are wanted but not
+  needed, else the first by the order of the item's queue, or of the workspace (see :mod:`routing.engine.orders`).
 * **Which item** for an agent with room: the one with the smallest `submitted_at - priority * credit`, then id,
   over all kinds for which there is room. Nothing waits while an eligible agent is there.
 * **What a waiting item gives up**: the steps of its queue, each when the item has waited so long in that queue:
@@ -85,11 +85,21 @@ from routing.engine.model import (
     Settings,
     Skill,
     Snapshot,
+    Standing,
     Step,
     WorkKind,
     language_skill,
 )
-from routing.engine.orders import least_loaded, longest_idle
+from routing.engine.orders import (
+    ORDERS,
+    best_skill,
+    fewest_assignments,
+    least_loaded,
+    longest_idle,
+    most_spare,
+    round_robin,
+    specialists_first,
+)
 from routing.engine.refusals import (
     AssignmentNotOpen,
     CyclicOverflow,
@@ -103,6 +113,7 @@ from routing.engine.refusals import (
 )
 
 __all__ = [
+    "ORDERS",
     "AcceptAssignment",
     "AgentChanged",
     "AgentOrder",
@@ -166,6 +177,7 @@ __all__ = [
     "Settle",
     "Skill",
     "Snapshot",
+    "Standing",
     "Step",
     "StillInUse",
     "SubmitItem",
@@ -174,7 +186,12 @@ __all__ = [
     "UnknownQueue",
     "WorkKind",
     "WrongState",
+    "best_skill",
+    "fewest_assignments",
     "language_skill",
     "least_loaded",
     "longest_idle",
+    "most_spare",
+    "round_robin",
+    "specialists_first",
 ]

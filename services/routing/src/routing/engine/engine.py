@@ -182,7 +182,8 @@ class Engine:
     def _load(self, snapshot: Snapshot) -> None:
         floor = self._floor
         floor.token = snapshot.token
-        floor.queues = {queue.queue_id: queue for queue in snapshot.queues}
+        for queue in snapshot.queues:
+            floor.put_queue(queue)
         for stored in snapshot.agents:
             agent = floor.agents[stored.agent_id] = AgentEntry(stored.agent_id, stored.profile, stored.status)
             if agent.mode is not Mode.OFFLINE:
@@ -208,12 +209,12 @@ class Engine:
         if was == queue:
             return
         self._check_overflow(queue)
-        floor.queues[queue.queue_id] = queue
+        floor.put_queue(queue)
         floor.effects.append(QueueChanged(queue))
         if was is None:
             return
-        if was.steps != queue.steps:
-            self._begin_steps_again(queue)
+        if (was.steps, was.order) != (queue.steps, queue.order):
+            self._ask_again(queue, from_the_first_step=was.steps != queue.steps)
         if (was.priority, was.priority_credit_ms) != (queue.priority, queue.priority_credit_ms):
             for work in floor.items.values():
                 if work.place is not None and work.item.queue == queue.queue_id:
@@ -228,15 +229,16 @@ class Engine:
             passed.append(target)
             queue = self._queue(target)
 
-    def _begin_steps_again(self, queue: QueueConfig) -> None:
-        """The steps became others: each open item is at the first again. Those that are due are taken at once."""
+    def _ask_again(self, queue: QueueConfig, *, from_the_first_step: bool) -> None:
+        """Each open item asks by what the queue says now. Steps that are due already are taken at once."""
         floor = self._floor
         for work in floor.by_urgency(w for w in floor.items.values() if w.item.queue == queue.queue_id):
             waits = work.place is not None
             if waits:
                 floor.leave_line(work)
-            if work.item.step:
-                floor.change(work, replace(work.item, step=0))
+            again = from_the_first_step and work.item.step > 0
+            floor.change(work, replace(work.item, step=0) if again else work.item)
+            if again:
                 floor.effects.append(ItemChanged(work.item))
             if waits and not floor.offer_to_best(work):
                 floor.join_line(work)
@@ -289,6 +291,8 @@ class Engine:
         floor = self._floor
         agent = self._known(input.agent_id)
         ready = input.mode is Mode.READY
+        if agent.mode is Mode.OFFLINE and input.mode is not Mode.OFFLINE:
+            agent.offers = 0
         if ready and (agent.mode is not Mode.READY or agent.wrap_up_until is not None):
             agent.idle_since = floor.now
         agent.mode = input.mode

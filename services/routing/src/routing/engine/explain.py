@@ -51,7 +51,7 @@ class Explanation:
 def explain(floor: Floor, work: WorkEntry, now: int) -> Explanation:
     """Look at one open item and every agent."""
     candidates = [
-        Candidate(agent.agent_id, floor.key(agent), tuple(_obstacles(floor, work, agent, now)))
+        Candidate(agent.agent_id, work.demand.key_of(agent), tuple(_obstacles(floor, work, agent, now)))
         for agent in floor.agents.values()
     ]
     preferred = work.item.preferred_agent

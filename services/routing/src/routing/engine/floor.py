@@ -17,7 +17,7 @@ from routing.engine.effects import (
     Effect,
     ItemQueued,
 )
-from routing.engine.matching import Matching
+from routing.engine.matching import Demand, Matching
 from routing.engine.model import (
     AgentOrder,
     AgentState,
@@ -28,10 +28,8 @@ from routing.engine.model import (
     Item,
     ItemState,
     Mode,
-    OrderKey,
     QueueConfig,
     Reason,
-    Requirement,
     Settings,
 )
 from routing.engine.orders import work_key
@@ -89,9 +87,19 @@ class Floor:
 
     # What an agent could take
 
-    def key(self, agent: AgentEntry) -> OrderKey:
-        """The agent's place among those who are available."""
-        return self._order(agent.agent_id, agent.weight, agent.idle_since)
+    def order_of(self, queue: QueueConfig) -> AgentOrder:
+        """In which order agents are chosen for its items."""
+        return queue.order or self._order
+
+    def put_queue(self, queue: QueueConfig) -> None:
+        """The queue is treated like this from now on; its open items still are where they were."""
+        self.queues[queue.queue_id] = queue
+        lanes = len(self.matching.lanes)
+        self.matching.lane(self.order_of(queue))
+        if len(self.matching.lanes) > lanes:
+            for agent in self.agents.values():
+                if agent.pool is not None:
+                    self.seat(agent)
 
     def has_room(self, agent: AgentEntry, kind: int) -> bool:
         """Whether one more item of this kind fits beside what a signed-in agent holds, and can get through."""
@@ -129,7 +137,7 @@ class Floor:
         if agent.pool is not None:
             agent.pool.remove(agent)
         if kinds and agent.agent_class is not None:
-            self.matching.pool(agent.agent_class, kinds).add(agent, self.key(agent))
+            self.matching.pool(agent.agent_class, kinds).add(agent, self.matching.lanes)
 
     def unseat(self, agent: AgentEntry) -> None:
         """Take the agent out of the pools."""
@@ -158,19 +166,23 @@ class Floor:
         avoided = self._unseat_avoided(work)
         first, second, eligible = demand.best()
         if first is not None:
-            agent: AgentEntry = first[-1]
-            seat = first
+            best: AgentEntry = first[-1]
+            agent = best
             preferred = work.item.preferred_agent
             if preferred is not None and preferred != agent.agent_id:
                 other = self.agents.get(preferred)
-                wanted = demand.seat_of(other) if other is not None else None
-                if wanted is not None:
-                    seat, second = wanted, first
-                    agent = seat[-1]
-            pool = agent.pool
-            assert pool is not None
+                if other is not None and demand.seat_of(other) is not None:
+                    agent = other
+            pool, agent_class = agent.pool, agent.agent_class
+            assert pool is not None and agent_class is not None
+            key = demand.key_of(agent)
             pool.remove(agent)
-            next_best = demand.best_after(pool, second) if eligible > 1 else None
+            next_best: AgentEntry | None = None
+            if agent is not best:
+                next_best = best
+            elif eligible > 1:
+                next_seat = demand.best_after(agent_class, pool, second)
+                next_best = next_seat[-1] if next_seat is not None else None
             if work.place is not None:
                 self.leave_line(work)
             self._offer(
@@ -178,9 +190,9 @@ class Floor:
                 agent,
                 Reason(
                     eligible,
-                    seat[:-1],
-                    next_best[-1].agent_id if next_best else None,
-                    next_best[:-1] if next_best else None,
+                    key,
+                    next_best.agent_id if next_best else None,
+                    demand.key_of(next_best) if next_best else None,
                     preferred == agent.agent_id,
                     work.item.step,
                 ),
@@ -196,7 +208,7 @@ class Floor:
             work = self._most_urgent_for(agent, kinds)
             if work is None:
                 break
-            key = self.key(agent)
+            key = work.demand.key_of(agent)
             self.leave_line(work)
             preferred = work.item.preferred_agent == agent.agent_id
             self._offer(work, agent, Reason(1, key, None, None, preferred, work.item.step))
@@ -250,6 +262,8 @@ class Floor:
             self.now + self.queues[work.item.queue].offer_timeout_ms,
         )
         work.avoid = None
+        agent.offers += 1
+        agent.last_token = self.token
         self.hand_over(work, agent, assignment)
         self.effects.append(AssignmentOffered(assignment, reason))
 
@@ -270,6 +284,8 @@ class Floor:
         )
         work.avoid = None
         agent.misses = 0
+        agent.offers += 1
+        agent.last_token = self.token
         self.hand_over(work, agent, assignment)
         self.effects.append(AssignmentAccepted(assignment))
 
@@ -407,20 +423,22 @@ class Floor:
 
     def open(self, item: Item) -> WorkEntry:
         """A new item, which is nowhere yet."""
-        demand = self.matching.open_item(item.kind, self.requirement_of(item))
+        demand = self._demand_of(item)
         work = self.items[item.item_id] = WorkEntry(item, demand)
         return work
 
     def change(self, work: WorkEntry, item: Item) -> None:
         """An item that is nowhere asks for something else."""
-        demand = self.matching.open_item(item.kind, self.requirement_of(item))
+        demand = self._demand_of(item)
         self.matching.close_item(work.demand)
         work.item = item
         work.demand = demand
 
-    def requirement_of(self, item: Item) -> Requirement:
+    def _demand_of(self, item: Item) -> Demand:
         """What it asks for now."""
-        return requirement_of(item, self.queues[item.queue]) if item.step else item.requirement
+        queue = self.queues[item.queue]
+        asked = requirement_of(item, queue) if item.step else item.requirement
+        return self.matching.open_item(item.kind, asked, queue.order or self._order)
 
     def join_line(self, work: WorkEntry) -> None:
         """An item that is nowhere waits."""
@@ -486,6 +504,8 @@ class Floor:
                 or agent.mode is not was.mode
                 or agent.wrap_up_until != was.wrap_up_until
                 or agent.misses != was.misses
+                or agent.last_token != was.last_token
+                or agent.offers != was.offers
                 or agent.device is not was.device
                 or agent.mode_reason != was.mode_reason
             ):
@@ -499,6 +519,8 @@ class Floor:
                     agent.idle_since,
                     agent.wrap_up_until,
                     agent.misses,
+                    agent.offers,
+                    agent.last_token,
                 )
                 self.effects.append(AgentChanged(agent.agent_id, agent.status, visible))
         self._touched.clear()

@@ -5,16 +5,13 @@ same share a demand. When a class or a demand is new it is compared with those t
 then on an arriving item looks at the pools of its demand, and an agent with room at the lines of its class.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TypeVar
 
-from routing.engine.idle import Pool, Ranking
-from routing.engine.model import AgentProfile, Requirement, Skill, WorkKind
+from routing.engine.idle import Pool, Tier
+from routing.engine.model import AgentOrder, AgentProfile, OrderKey, Requirement, Skill, Standing, WorkKind
 from routing.engine.state import CALL, KIND_INDEX, KINDS, AgentEntry, Kinds, Seat
 from routing.engine.waiting import Line
-
-SCAN_UP_TO = 512
-"""A demand of more pools than this keeps a ranking; up to it, looking at each pool is cheaper."""
 
 SPARE_DEMANDS = 256
 """So many demands of which no item is open are kept for the next one."""
@@ -23,7 +20,9 @@ KeyT = TypeVar("KeyT")
 ValueT = TypeVar("ValueT")
 
 _ClassKey = tuple[tuple[Skill, ...], tuple[str, ...], tuple[int, ...], int | None]
-_DemandKey = tuple[int, tuple[Skill, ...], str | None, tuple[tuple[Skill, ...], ...], str | None]
+_DemandKey = tuple[
+    int, str, tuple[Skill, ...], str | None, tuple[tuple[Skill, ...], ...], str | None, tuple[tuple[str, int], ...]
+]
 
 
 class AgentClass:
@@ -46,62 +45,65 @@ class AgentClass:
 
 
 class Demand:
-    """What open items of one kind ask for, with the line of those that wait and the pools that can serve it."""
+    """What open items of one kind ask for, and in which order of agents, with the line of those that wait."""
 
     __slots__ = (
         "classes",
         "filed_under",
         "key",
         "kind",
+        "lane",
         "line",
         "open_items",
-        "pools",
-        "ranking",
+        "order",
         "requirement",
+        "tiers",
     )
 
-    def __init__(self, key: _DemandKey, requirement: Requirement, filed_under: str | None) -> None:
+    def __init__(
+        self, key: _DemandKey, requirement: Requirement, order: AgentOrder, lane: int, filed_under: str | None
+    ) -> None:
         self.key = key
         self.kind = key[0]
         self.requirement = requirement
+        self.order = order
+        self.lane = lane
         self.filed_under = filed_under
         """One of the skills, under which the index finds it."""
         self.line = Line()
         self.open_items = 0
-        self.classes: dict[AgentClass, None] = {}
-        self.pools: dict[Pool, None] = {}
-        self.ranking: Ranking | None = None
+        self.classes: dict[AgentClass, Tier] = {}
+        self.tiers: list[Tier] = []
+        """The best first."""
 
     def best(self) -> tuple[Seat | None, Seat | None, int]:
-        """The best available agent, the best of the other pools (or None), and how many agents there are."""
-        if self.ranking is not None:
-            return self.ranking.best(), None, self.ranking.eligible
-        first: Seat | None = None
-        second: Seat | None = None
+        """The best available agent, the best of the other pools of that tier, and how many agents there are."""
+        first = second = None
         eligible = 0
-        for pool in self.pools:
-            best = pool.best
-            if best is not None:
-                eligible += pool.count
-                if first is None or best < first:
-                    first, second = best, first
-                elif second is None or best < second:
-                    second = best
+        for tier in self.tiers:
+            seat, next_seat, count = tier.best()
+            eligible += count
+            if first is None:
+                first, second = seat, next_seat
         return first, second, eligible
 
-    def best_after(self, pool: Pool, others: Seat | None) -> Seat | None:
-        """The best agent now that the first of ``pool`` has left it; ``others`` is what :meth:`best` said."""
-        if self.ranking is not None:
-            return self.ranking.best()
-        if others is None or (pool.best is not None and pool.best < others):
-            return pool.best
-        return others
+    def best_after(self, agent_class: AgentClass, pool: Pool, others: Seat | None) -> Seat | None:
+        """The best agent now that the best of all has left ``pool``; ``others`` is what :meth:`best` said."""
+        return self.classes[agent_class].best_after(pool, others) or self.best()[0]
 
     def seat_of(self, agent: AgentEntry) -> Seat | None:
         """Where this agent is among those who are available for this."""
         if agent.pool is None or self.kind not in agent.pool.kinds or agent.agent_class not in self.classes:
             return None
-        return agent.seat
+        return agent.seats[self.lane]
+
+    def key_of(self, agent: AgentEntry) -> OrderKey:
+        """By what the agent is compared with others."""
+        key = self.order.key(agent)
+        if self.order.rank is None and not self.requirement.wanted:
+            return key
+        levels = {skill: level for skill, level in agent.profile.skills.items() if level > 0}
+        return (*self.order.rank_of(levels, self.requirement), *key)
 
     def is_served_by(self, agent_class: AgentClass) -> bool:
         """Whether these agents can do it at all: channel, skills, territory."""
@@ -111,36 +113,30 @@ class Demand:
 
     def connect(self, agent_class: AgentClass) -> None:
         """The class can serve this."""
-        self.classes[agent_class] = None
+        rank = self.order.rank_of(agent_class.skills, self.requirement)
+        tier = next((tier for tier in self.tiers if tier.rank == rank), None)
+        if tier is None:
+            tier = Tier(rank, self.lane)
+            self.tiers.append(tier)
+            self.tiers.sort(key=lambda tier: tier.rank)
+        self.classes[agent_class] = tier
         agent_class.lines[self.kind][self.line] = self
         for pool in agent_class.pools.values():
-            self.watch(pool)
+            if self.kind in pool.kinds:
+                tier.add(pool)
 
-    def watch(self, pool: Pool) -> None:
-        """A class that can serve this has this pool."""
-        if self.kind not in pool.kinds:
-            return
-        self.pools[pool] = None
-        if self.ranking is not None:
-            self.ranking.add(pool)
-        elif len(self.pools) > SCAN_UP_TO:
-            self.ranking = Ranking()
-            for each in self.pools:
-                self.ranking.add(each)
+    def watch(self, agent_class: AgentClass, pool: Pool) -> None:
+        """A class that can serve this has this pool, in which there is room for it."""
+        self.classes[agent_class].add(pool)
 
     def disconnect(self, agent_class: AgentClass) -> None:
         """The class serves this no longer, or one of the two is gone."""
-        del self.classes[agent_class]
+        tier = self.classes.pop(agent_class)
         del agent_class.lines[self.kind][self.line]
         for pool in agent_class.pools.values():
-            if pool in self.pools:
-                del self.pools[pool]
-                if self.ranking is not None:
-                    self.ranking.remove(pool)
-        if self.ranking is not None and len(self.pools) <= SCAN_UP_TO // 2:
-            for pool in self.pools:
-                self.ranking.remove(pool)
-            self.ranking = None
+            tier.remove(pool)
+        if not tier.pools and tier not in self.classes.values():
+            self.tiers.remove(tier)
 
 
 class Matching:
@@ -154,6 +150,8 @@ class Matching:
         self._spare: dict[_DemandKey, None] = {}
         """Demands without an open item, the longest unused first."""
         self._pools_made = 0
+        self.lanes: list[Callable[[Standing], OrderKey]] = []
+        """The keys by which agents are compared; see `routing.engine.idle`."""
 
     def sign_in(self, profile: AgentProfile) -> AgentClass:
         """The class of an agent who signs in."""
@@ -183,24 +181,32 @@ class Matching:
                 if agent_class in demand.classes:
                     demand.disconnect(agent_class)
 
+    def lane(self, order: AgentOrder) -> int:
+        """The lane of an order, if need be a new one. Seats that agents had are given up then."""
+        if order.key not in self.lanes:
+            self.lanes.append(order.key)
+            for agent_class in self._classes.values():
+                for pool in agent_class.pools.values():
+                    pool.add_lane()
+        return self.lanes.index(order.key)
+
     def pool(self, agent_class: AgentClass, kinds: Kinds) -> Pool:
         """Where the agents of a class sit who have room for these kinds."""
         pool = agent_class.pools.get(kinds)
         if pool is None:
             self._pools_made += 1
-            pool = agent_class.pools[kinds] = Pool(kinds, self._pools_made)
+            pool = agent_class.pools[kinds] = Pool(kinds, self._pools_made, len(self.lanes))
             for kind in kinds:
                 for demand in agent_class.lines[kind].values():
-                    demand.watch(pool)
+                    demand.watch(agent_class, pool)
         return pool
 
-    def open_item(self, kind: WorkKind, requirement: Requirement) -> Demand:
+    def open_item(self, kind: WorkKind, asked: Requirement, order: AgentOrder) -> Demand:
         """The demand of an item that opens."""
-        asked = requirement
-        key = (KIND_INDEX[kind], asked.skills, asked.territory, asked.any_of, asked.area)
+        key = (KIND_INDEX[kind], order.name, asked.skills, asked.territory, asked.any_of, asked.area, asked.wanted)
         demand = self._demands.get(key)
         if demand is None:
-            demand = self._demands[key] = self._new_demand(key, requirement)
+            demand = self._demands[key] = self._new_demand(key, asked, order)
         elif not demand.open_items:
             del self._spare[key]
         demand.open_items += 1
@@ -217,11 +223,11 @@ class Matching:
             del self._spare[oldest]
             self._forget(self._demands.pop(oldest))
 
-    def _new_demand(self, key: _DemandKey, requirement: Requirement) -> Demand:
+    def _new_demand(self, key: _DemandKey, requirement: Requirement, order: AgentOrder) -> Demand:
         by_skill = self._classes_by_skill
         needed = (skill for skill, _ in requirement.skills)
         rarest = min(needed, key=lambda skill: len(by_skill.get(skill, ())), default=None)
-        demand = Demand(key, requirement, rarest)
+        demand = Demand(key, requirement, order, self.lanes.index(order.key), rarest)
         self._demands_by_skill.setdefault(rarest, {})[demand] = None
         candidates: Iterable[AgentClass]
         candidates = self._classes.values() if rarest is None else by_skill.get(rarest, ())

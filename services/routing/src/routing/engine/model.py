@@ -6,14 +6,18 @@ milliseconds and end in ``_ms``. Ids are strings that others chose. The enums ha
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
+from typing import Protocol
 
 from routing.engine.values import value
 
 OrderKey = tuple[int | str, ...]
 """By what agents are compared; the smallest is offered first. It ends with the agent's id, so no two are equal."""
+
+Rank = tuple[int, ...]
+"""How well agents who can do the same suit an item; it stands before their own keys."""
 
 
 Skill = tuple[str, int]
@@ -95,21 +99,27 @@ class Requirement:
     pairs, of each of which the agent must reach one; use :meth:`of`, which sorts them, so that equal
     requirements are equal values. A language is a skill, see :func:`language_skill`. ``territory`` is a
     hierarchical code, ``CN-31-0115``, which the agent must cover; without one every agent's territory will
-    do. ``area`` is wider: an agent who covers it or any part of it will do.
+    do. ``area`` is wider: an agent who covers it or any part of it will do. ``wanted`` excludes nobody: among
+    the eligible, the greatest sum of (weight * level) over these skills comes before all other orders.
     """
 
     skills: tuple[Skill, ...] = ()
     territory: str | None = None
     any_of: tuple[tuple[Skill, ...], ...] = ()
     area: str | None = None
+    wanted: tuple[tuple[str, int], ...] = ()
+    """(skill, weight) pairs."""
 
     @staticmethod
     def of(
-        skills: Mapping[str, int], territory: str | None = None, any_of: Iterable[Mapping[str, int]] = ()
+        skills: Mapping[str, int],
+        territory: str | None = None,
+        any_of: Iterable[Mapping[str, int]] = (),
+        wanted: Mapping[str, int] | None = None,
     ) -> "Requirement":
         """Least levels of 0 ask nothing and are left out, as is a group in which one is 0 or of which there is none."""
         groups = {_sorted(group) for group in any_of if group and all(group.values())}
-        return Requirement(_sorted(skills), territory, tuple(sorted(groups)))
+        return Requirement(_sorted(skills), territory, tuple(sorted(groups)), wanted=_sorted(wanted or {}))
 
 
 def _sorted(skills: Mapping[str, int]) -> tuple[Skill, ...]:
@@ -163,7 +173,8 @@ class AgentStatus:
 
     ``state``, ``reason`` and ``since`` are for others to see. ``mode`` and ``mode_reason`` are what the
     agent said last, ``idle_since`` is when the agent last became ready or finished something,
-    ``misses`` counts offers not taken since the last one taken.
+    ``misses`` counts offers not taken since the last one taken, ``offers`` what the agent was given since the last
+    sign-in, offered or not; ``last_token`` is the token of the last of it.
     """
 
     state: AgentState
@@ -175,6 +186,8 @@ class AgentStatus:
     idle_since: int
     wrap_up_until: int | None
     misses: int
+    offers: int = 0
+    last_token: int = 0
 
 
 @value
@@ -216,7 +229,8 @@ class QueueConfig:
     """How the items of a queue are treated.
 
     ``priority`` is added to that of each item, and each point of priority counts as ``priority_credit_ms``
-    of waiting: with a minute per point, an item's urgency is minutes waited + priority. ``steps`` are taken one
+    of waiting: with a minute per point, an item's urgency is minutes waited + priority. ``order`` says which of the
+    eligible agents is first, if not that of the workspace. ``steps`` are taken one
     after the other while an item waits; none comes before an earlier one, nor after one that names a queue.
     """
 
@@ -226,6 +240,7 @@ class QueueConfig:
     priority: int = 0
     priority_credit_ms: int = 60_000
     steps: tuple[Step, ...] = ()
+    order: "AgentOrder | None" = None
 
     def __post_init__(self) -> None:
         if any(later.after_ms < step.after_ms or step.queue is not None for step, later in pairwise(self.steps)):
@@ -305,8 +320,45 @@ class Reason:
     """How many steps of its queue the item had taken."""
 
 
-AgentOrder = Callable[[str, int, int], OrderKey]
-"""(agent id, weight in hand, idle since) -> key. It must end with the agent's id."""
+class Standing(Protocol):
+    """What agents are compared by."""
+
+    @property
+    def agent_id(self) -> str: ...
+    @property
+    def weight(self) -> int:
+        """In hand, offered or accepted."""
+
+    @property
+    def spare(self) -> int:
+        """How much more the agent could have: of the total weight if it is limited, else of items of all kinds."""
+
+    @property
+    def idle_since(self) -> int: ...
+    @property
+    def offers(self) -> int: ...
+    @property
+    def last_token(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AgentOrder:
+    """Which of several eligible agents is first: the smallest ``(*rank, *key)``.
+
+    ``key`` must end with the agent's id and change only when something of the agent's standing does. ``rank``
+    compares what agents can do: (skill levels, what is asked) -> rank.
+    """
+
+    name: str
+    key: Callable[[Standing], OrderKey]
+    rank: Callable[[Mapping[str, int], Requirement], Rank] | None = None
+
+    def rank_of(self, levels: Mapping[str, int], asked: Requirement) -> Rank:
+        """How well agents with these skills suit it, wanted skills first."""
+        rank = () if self.rank is None else self.rank(levels, asked)
+        if asked.wanted:
+            return (-sum(weight * levels.get(skill, 0) for skill, weight in asked.wanted), *rank)
+        return rank
 
 
 @value

@@ -1,6 +1,8 @@
-"""In which order: work by urgency, agents by load and idle time."""
+"""In which order: work by urgency, agents by what a queue or the workspace wants."""
 
-from routing.engine.model import Item, OrderKey, QueueConfig
+from collections.abc import Mapping
+
+from routing.engine.model import AgentOrder, Item, OrderKey, QueueConfig, Rank, Requirement, Standing
 
 
 def work_key(item: Item, queue: QueueConfig) -> int:
@@ -14,11 +16,47 @@ def work_key(item: Item, queue: QueueConfig) -> int:
     return item.submitted_at - priority * queue.priority_credit_ms
 
 
-def least_loaded(agent_id: str, weight: int, idle_since: int) -> OrderKey:
-    """Least weight in hand first, then longest idle, then by id."""
-    return (weight, idle_since, agent_id)
+def _by_load(agent: Standing) -> OrderKey:
+    return (agent.weight, agent.idle_since, agent.agent_id)
 
 
-def longest_idle(agent_id: str, _weight: int, idle_since: int) -> OrderKey:
-    """Longest idle first whatever is in hand, then by id."""
-    return (idle_since, agent_id)
+def _by_skill(levels: Mapping[str, int], asked: Requirement) -> Rank:
+    one_of_each = sum(max(levels.get(skill, 0) for skill, _ in group) for group in asked.any_of)
+    return (-one_of_each - sum(levels.get(skill, 0) for skill, _ in asked.skills),)
+
+
+least_loaded = AgentOrder("least_loaded", _by_load)
+"""Least weight in hand first, then longest idle, then by id."""
+
+longest_idle = AgentOrder("longest_idle", lambda agent: (agent.idle_since, agent.agent_id))
+"""Longest idle first whatever is in hand, then by id."""
+
+most_spare = AgentOrder("most_spare", lambda agent: (-agent.spare, agent.idle_since, agent.agent_id))
+"""Whoever could have the most beside what is in hand, by number, then longest idle, then by id: with 8 of 10 in hand
+before 1 of 2."""
+
+fewest_assignments = AgentOrder("fewest_assignments", lambda agent: (agent.offers, agent.idle_since, agent.agent_id))
+"""Least given since the last sign-in, then longest idle, then by id. What was offered and not taken counts."""
+
+round_robin = AgentOrder("round_robin", lambda agent: (agent.last_token, agent.agent_id))
+"""In turns: whoever was given something longest ago, then by id; who never was comes first."""
+
+best_skill = AgentOrder("best_skill", _by_load, _by_skill)
+"""Greatest sum of the levels of the skills asked for (of a group, the best one), then as ``least_loaded``."""
+
+specialists_first = AgentOrder("specialists_first", _by_load, lambda levels, _: (len(levels),))
+"""Fewest skills first, so that those who can do much stay free, then as ``least_loaded``."""
+
+ORDERS: Mapping[str, AgentOrder] = {
+    order.name: order
+    for order in (
+        least_loaded,
+        longest_idle,
+        most_spare,
+        fewest_assignments,
+        round_robin,
+        best_skill,
+        specialists_first,
+    )
+}
+"""All of them, by name."""

@@ -37,7 +37,7 @@ def _relaxed(requirement: Requirement, step: Step) -> Requirement:
     territory, area = requirement.territory, requirement.area
     if step.wider:
         territory, area = None, _outwards(area or territory, step.wider)
-    return Requirement(skills, territory, tuple(sorted(set(groups))), area)
+    return Requirement(skills, territory, tuple(sorted(set(groups))), area, requirement.wanted)
 
 
 def _lowered(skills: Iterable[Skill], step: Step) -> tuple[Skill, ...]:

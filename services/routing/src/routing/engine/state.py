@@ -47,12 +47,14 @@ class AgentEntry:
         "exclusive",
         "held",
         "idle_since",
+        "last_token",
         "misses",
         "mode",
         "mode_reason",
+        "offers",
         "pool",
         "profile",
-        "seat",
+        "seats",
         "status",
         "weight",
         "wrap_up_until",
@@ -75,6 +77,8 @@ class AgentEntry:
         self.idle_since: int = status.idle_since
         self.wrap_up_until: int | None = status.wrap_up_until
         self.misses: int = status.misses
+        self.offers: int = status.offers
+        self.last_token: int = status.last_token
         self.agent_class: AgentClass | None = None
         """None while offline."""
         self.held: dict[str, WorkEntry] = {}
@@ -84,8 +88,16 @@ class AgentEntry:
         self.exclusive = 0
         """How many of the held items allow nothing beside them."""
         self.pool: Pool | None = None
-        self.seat: Seat | None = None
-        """Where the agent can be found while available."""
+        self.seats: tuple[Seat, ...] = ()
+        """Where the agent can be found while available: one for each order of agents in use."""
+
+    @property
+    def spare(self) -> int:
+        """How much more the agent could have."""
+        capacity = self.profile.capacity
+        if capacity.total is not None:
+            return capacity.total - self.weight
+        return sum(capacity.items.values()) - len(self.held)
 
 
 class WorkEntry:

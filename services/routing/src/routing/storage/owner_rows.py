@@ -41,6 +41,7 @@ _WORK_COLUMNS = {
     "priority": "int",
     "requirement": "jsonb",
     "any_of": "jsonb",
+    "wanted": "jsonb",
     "step": "int",
     "queued_at": "timestamptz",
     "required_territory": "text",
@@ -104,6 +105,8 @@ _STATUS_COLUMNS = {
     "idle_since": "timestamptz",
     "wrap_up_until": "timestamptz",
     "misses": "int",
+    "offers": "int",
+    "last_token": "bigint",
 }
 _PROFILE_COLUMNS = {
     "agent_id": "text",
@@ -127,6 +130,7 @@ _QUEUE_COLUMNS = {
     "wrap_up_s": "int",
     "service_level_s": "int",
     "steps": "jsonb",
+    "agent_order": "text",
     "version": "bigint",
 }
 _DEVICE_COLUMNS = {"workspace_id": "text", "device_id": "text", "state": "text", "sequence": "bigint"}
@@ -320,6 +324,7 @@ def _work_row(workspace_id: str, work: Work) -> dict[str, Any]:
         "priority": work.priority,
         "requirement": work.requirement,
         "any_of": work.any_of,
+        "wanted": work.wanted,
         "step": work.step,
         "queued_at": _iso(work.queued_at),
         "required_territory": work.required_territory,
@@ -389,6 +394,8 @@ def _status_row(entry: AgentEntry) -> dict[str, Any]:
         "idle_since": _iso_ms(status.idle_since),
         "wrap_up_until": _iso_ms(status.wrap_up_until),
         "misses": status.misses,
+        "offers": status.offers,
+        "last_token": status.last_token,
     }
 
 
@@ -418,6 +425,7 @@ def _queue_row(workspace_id: str, queue: QueueEntry) -> dict[str, Any]:
         "wrap_up_s": queue.wrap_up_s,
         "service_level_s": queue.service_level_s,
         "steps": queue.steps,
+        "agent_order": queue.agent_order,
         "version": queue.version,
     }
 
@@ -502,6 +510,7 @@ def _queue(row: Row[Any]) -> QueueEntry:
         wrap_up_s=row.wrap_up_s,
         service_level_s=row.service_level_s,
         steps=row.steps,
+        agent_order=row.agent_order,
         version=row.version,
     )
 
@@ -531,6 +540,8 @@ def _agent(row: Row[Any]) -> AgentEntry:
             idle_since=milliseconds(row.idle_since),
             wrap_up_until=_ms(row.wrap_up_until),
             misses=row.misses,
+            offers=row.offers,
+            last_token=row.last_token,
         ),
     )
 
@@ -546,6 +557,7 @@ def _work(row: Row[Any]) -> Work:
         priority=row.priority,
         requirement=row.requirement,
         any_of=row.any_of,
+        wanted=row.wanted,
         step=row.step,
         queued_at=row.queued_at,
         submitted_at=row.submitted_at,

@@ -33,6 +33,7 @@ queues = Table(
     Column("wrap_up_s", Integer),
     Column("service_level_s", Integer),
     Column("steps", JSONB),
+    Column("agent_order", Text),
     Column("version", BigInteger),
     Column("updated_at", _TIME),
 )
@@ -79,6 +80,8 @@ agents = Table(
     Column("idle_since", _TIME),
     Column("wrap_up_until", _TIME),
     Column("misses", Integer),
+    Column("offers", Integer),
+    Column("last_token", BigInteger),
 )
 
 work_items = Table(
@@ -95,6 +98,7 @@ work_items = Table(
     Column("priority", Integer),
     Column("requirement", JSONB),
     Column("any_of", JSONB),
+    Column("wanted", JSONB),
     Column("step", Integer),
     Column("queued_at", _TIME),
     Column("required_territory", Text),

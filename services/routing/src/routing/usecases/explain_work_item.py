@@ -31,6 +31,7 @@ def explain_work_item(live: LiveWorkspace, payload: dict[str, Any], caller: dict
             "any_of": [dict(group) for group in explanation.requirement.any_of],
             "territory": explanation.requirement.territory,
             "area": explanation.requirement.area,
+            "wanted": dict(explanation.requirement.wanted),
         },
         "next_step": None if explanation.next_step is None else live.queues[work.queue].steps[work.step],
         "next_step_at": None if explanation.next_step_at is None else moment(explanation.next_step_at).isoformat(),

@@ -27,6 +27,7 @@ def put_queue(live: LiveWorkspace, payload: dict[str, Any]) -> dict[str, Any]:
         offer_timeout_s=payload["offer_timeout_s"],
         wrap_up_s=payload["wrap_up_s"],
         service_level_s=payload["service_level_s"],
+        agent_order=payload["agent_order"],
         steps=payload["steps"],
         version=1 if entry is None else entry.version,
     )

@@ -113,7 +113,7 @@ def _take_attributes(live: LiveWorkspace, work: Work, call: Call) -> None:
     choice = choose(live, work)
     if choice == before:
         return  # so it stays where it overflowed to, or where a supervisor put it
-    requirement = core.Requirement.of(choice.requirement, choice.territory, choice.any_of)
+    requirement = core.Requirement.of(choice.requirement, choice.territory, choice.any_of, choice.wanted)
     work.rule, work.rule_version = choice.rule, choice.rule_version
     live.step(core.RequeueItem(work.item_id, REROUTED, choice.queue, requirement, choice.priority))
 

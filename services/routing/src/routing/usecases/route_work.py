@@ -73,6 +73,7 @@ def work_of(live: LiveWorkspace, arrival: Arrival) -> Work:
     choice = choose(live, work, priority=arrival.priority, skills=arrival.skills)
     work.queue, work.priority = choice.queue, choice.priority
     work.requirement, work.any_of, work.required_territory = choice.requirement, choice.any_of, choice.territory
+    work.wanted = choice.wanted
     work.rule, work.rule_version = choice.rule, choice.rule_version
     return work
 
