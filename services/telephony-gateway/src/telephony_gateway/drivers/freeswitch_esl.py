@@ -79,6 +79,9 @@ EVENTS = (
 MALFORMED = Counter("telephony_esl_messages_malformed_total", "What made no sense, by why.", ("pbx", "why"))
 
 Row = Mapping[str, str]
+_CHANNELS = "api show channels"
+_OVER = frozenset({"CS_HANGUP", "CS_REPORTING", "CS_DESTROY"})
+"""States of channels that have ended, and may still be listed (``linger``)."""
 
 
 @dataclass
@@ -412,8 +415,9 @@ class FreeswitchEsl:
         rows = [_texts(row) for row in listed if isinstance(row, dict)] if isinstance(listed, list) else []
         if any("reg_user" in row for row in rows):
             snapshot.registered |= {row.get("reg_user", "") for row in rows}
-        elif snapshot.rows is None and (rows or asked is None or asked.what == "channels"):
-            snapshot.rows = {row["uuid"]: row for row in rows[:MAX_CHANNELS] if row.get("uuid")}
+        elif snapshot.rows is None and (rows or (asked is not None and asked.what == "channels")):
+            live = (row for row in rows[:MAX_CHANNELS] if row.get("uuid") and row.get("state") not in _OVER)
+            snapshot.rows = {row["uuid"]: row for row in live}
             snapshot.to_ask.extend(snapshot.rows)
 
     def _ask_for_dumps(self, snapshot: _Snapshot) -> None:
@@ -507,12 +511,14 @@ class FreeswitchEsl:
 
     def asks_for_snapshot(self, wire: Wire) -> bool:
         """See `interpreter.Interpreter.asks_for_snapshot`."""
-        return any(text.startswith("api show channels") for text in said(wire.data))
+        return any(text.startswith(_CHANNELS) for text in said(wire.data))
 
     def said(self, wire: Wire, at: datetime) -> None:  # noqa: ARG002 (nothing depends on when)
         """See `interpreter.Interpreter.said`."""
         for text in said(wire.data):
             words = text.split()
+            if words[0] == "api":
+                self._asked.append(_Asked("channels" if text.startswith(_CHANNELS) else "api"))
             if len(words) < 3 or words[0] not in ("api", "bgapi"):
                 continue
             match words[1]:

@@ -514,6 +514,7 @@ class Calls:
         self, channel: Channel, call: Call, name: str = "", device: str = "", consults: Leg | None = None
     ) -> Leg:
         leg = Leg(name or channel.uid, device or channel.user or "unknown", channel, consults)
+        leg.joined = channel.was_bridged
         call.legs.append(leg)
         self._leg_of[channel] = call, leg
         self.events.append(
@@ -969,6 +970,8 @@ class Calls:
             self._leg_of.pop(other.channel, None)
         for other in call.past:
             self._past_of.pop(other.channel, None)
+        if customer is not None:
+            self._customer_of.pop(customer, None)
         self.calls.pop(call.name)
         self.events.append(
             CallCleared(at=ended_at, call=call.name, by=by, leg=leg.name if leg is not None else None, cause=cause)
@@ -1109,6 +1112,9 @@ class Calls:
             self._refresh(channel, event, row, at)
             if known is None:
                 new.append(channel)
+            elif channel in self._leg_of:
+                leg = self._leg_of[channel][1]
+                leg.joined = leg.joined or channel.was_bridged
         for fresh in sorted(new, key=lambda channel: (channel.created_at, channel.uid)):
             self._place(fresh)
         self._rejoin(channels, at)
@@ -1129,7 +1135,7 @@ class Calls:
         if call is not None:
             call.customer = None
             if call.direction is Direction.INBOUND:
-                del self.calls[call.name]
+                self.calls.pop(call.name, None)
         if found is not None:
             found[0].legs.remove(found[1])
         self._forget(channel)
@@ -1150,6 +1156,7 @@ class Calls:
         if channel.application == "conference":
             channel.room = row.get("application_data", "").partition("@")[0].partition("+")[0]
         channel.bridged = ""
+        channel.was_bridged = event["Caller-Channel-Bridged-Time"] not in ("", "0")
 
     def _rejoin(self, channels: Mapping[str, tuple[Event, Mapping[str, str]]], at: datetime) -> None:
         """Who hears whom."""
@@ -1168,19 +1175,20 @@ class Calls:
             if channel.room:
                 self.enter_room(channel, channel.room, at)
         for call in self.calls.values():
-            self._reconsider(call, channels)
+            self._reconsider(call)
 
-    def _reconsider(self, call: Call, channels: Mapping[str, tuple[Event, Mapping[str, str]]]) -> None:
+    def _reconsider(self, call: Call) -> None:
         for leg in call.legs:
-            event = channels[leg.channel.uid][0]
-            was_bridged = event["Caller-Channel-Bridged-Time"] not in ("", "0")
-            leg.joined = leg.joined or was_bridged
             leg.parted_at = None
             leg.taken = (
-                not leg.connected and leg.joined and leg.channel.answered_at is not None and leg.consults is None
+                leg.joined
+                and not leg.connected
+                and leg.consults is None
+                and leg.channel.answered_at is not None
+                and call.direction is Direction.INBOUND
+                and call.customer is not None
+                and call.customer.is_live
             )
-            if call.direction is not Direction.INBOUND:
-                leg.taken = False
         customer = call.customer
         call.transfer = None
         if customer is None or call.direction is not Direction.INBOUND:

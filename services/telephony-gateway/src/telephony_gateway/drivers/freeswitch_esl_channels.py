@@ -69,6 +69,8 @@ class Channel:
     """What a gateway wrote on it."""
     application: str = ""
     """From a snapshot only."""
+    was_bridged: bool = False
+    """From a snapshot only: with somebody, at some time."""
     hung_at: datetime | None = None
     cause: str = ""
     disposition: str = ""
