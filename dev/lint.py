@@ -40,6 +40,10 @@ def checks() -> list[Check]:
         Check("our own rules", [python, "-m", "dev.lint_rules"]),
         Check("bash", ["bash", "-c", 'for file; do bash -n "$file" || exit; done', "bash", *scripts, ".ci/run"]),
         Check("docker-compose.yml", ["docker", "compose", "config", "--quiet"], has_compose()),
+        *(
+            Check(f"promtool {command[1]} {command[2]}", [*command, f"deploy/prometheus/{file}"], has_promtool())
+            for command, file in _PROMETHEUS
+        ),
     ]
 
 
@@ -56,6 +60,17 @@ def has_compose() -> bool:
         return False
     asked = subprocess.run(["docker", "compose", "version"], check=False, capture_output=True)
     return asked.returncode == 0
+
+
+_PROMETHEUS = (
+    (["promtool", "check", "config"], "prometheus.yml"),
+    (["promtool", "test", "rules"], "alerts.test.yml"),
+)
+
+
+def has_promtool() -> bool:
+    """Whether Prometheus' checker is installed."""
+    return shutil.which("promtool") is not None
 
 
 def run(check: Check) -> bool:
@@ -81,7 +96,7 @@ def main() -> int:
     """See ``--help``."""
     parser = argparse.ArgumentParser(
         prog="script/lint",
-        description="Check style, types, imports, our own rules, the contracts and the compose file."
+        description="Check style, types, imports, our own rules, the contracts, the compose file and Prometheus' rules."
         " To mend what can be mended: .venv/bin/ruff check --fix . && .venv/bin/ruff format .",
     )
     parser.parse_args()

@@ -43,6 +43,19 @@ def test_every_variable_of_a_container_is_a_setting_of_its_service(compose: dict
             assert "CORDBOARD_ENCRYPTION_KEYS" not in known or "CORDBOARD_ENCRYPTION_KEYS" in given
 
 
+def test_prometheus_scrapes_every_process_and_alerts_on_metrics_that_there_are(compose: dict[str, Any]) -> None:
+    folder = ROOT / "deploy" / "prometheus"
+    jobs = {job["job_name"]: job for job in yaml.safe_load((folder / "prometheus.yml").read_text())["scrape_configs"]}
+    serving = {name for name in compose["services"] if name.endswith(("-api", "-worker"))}
+    assert set(jobs["cordboard"]["dns_sd_configs"][0]["names"]) == serving
+    alerts = (folder / "alerts.yml").read_text()
+    sources = "".join(path.read_text() for path in (ROOT / "chassis" / "src").rglob("*.py"))
+    for metric in set(re.findall(r"\bcordboard_\w+", alerts)):
+        assert f'"{metric}"' in sources, metric
+    for page in re.findall(r"runbook: ([\w/.-]+)", alerts):
+        assert (ROOT / page).exists(), page
+
+
 def test_ports_are_published_on_loopback_only(compose: dict[str, Any]) -> None:
     published = [port for service in compose["services"].values() for port in service.get("ports", ())]
     assert published

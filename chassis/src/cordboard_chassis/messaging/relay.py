@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 PUBLISHED = Counter("cordboard_messages_published_total", "Messages that the broker confirmed.", ("type",))
 ACTIVE = Gauge("cordboard_relay_active", "1 in the process whose relay publishes for the service.")
+UNCONFIRMED = Gauge("cordboard_outbox_unconfirmed", "Messages taken from the outbox that the broker has not confirmed.")
 
 POLL_S = 0.5
 LOCK_PAUSE_S = 0.5
@@ -85,6 +86,7 @@ class Relay:
             finally:
                 self._relaying = None
                 ACTIVE.set(0)
+                UNCONFIRMED.set(0)
 
 
 async def _locked(connection: psycopg.AsyncConnection) -> bool:
@@ -149,6 +151,7 @@ class _Relaying:
     def _add(self, rows: Sequence[OutboxRow]) -> None:
         for row in rows:
             self._known.add(row.id)
+            UNCONFIRMED.inc()
             lane = self._lanes.get(row.partition_key)
             if lane is not None:
                 lane.append(row)
@@ -175,6 +178,7 @@ class _Relaying:
             lane.popleft()
             self._done.append(row.id)
             PUBLISHED.labels(row.type).inc()
+            UNCONFIRMED.dec()
             if len(self._done) >= MAX_IN_FLIGHT or len(self._known) >= MAX_KNOWN:
                 self._woken.set()
         del self._lanes[key]
