@@ -1,5 +1,6 @@
 """Steps of a queue: what waiting items give up, over HTTP, and after a takeover."""
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -66,6 +67,25 @@ async def test_a_call_overflows_and_stays_there_whatever_its_attributes_say(cent
     await call.tell(call.clear())
     item = await centre.ends(call.call_id, "cancelled")
     assert (item["queue"], item["attributes"]) == ("second", {"colour": "red"})
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_a_queue_says_in_which_order_its_work_goes(centre):
+    how = {"priority_class": 1, "acceleration": 5, "due_after_s": 60}
+    await centre.queue("urgent", **how)
+    found = await centre.ok("GET", "/v1/workspaces/main/queues/urgent")
+    assert {name: found[name] for name in how} == how
+    urgent = {"name": "urgent", "when": {"dialled": ["2"]}, "then": {"queue": "urgent", "due_after_s": 90}}
+    await centre.rules(urgent)
+    calls = {}
+    for dialled in ("1", "2"):
+        calls[dialled] = centre.call(dialled=dialled)
+        await calls[dialled].tell(calls[dialled].offer())
+        item = await centre.ends(calls[dialled].call_id, "waiting")
+    waits = datetime.fromisoformat(item["due_at"]) - datetime.fromisoformat(item["submitted_at"])
+    assert round(waits.total_seconds()) == 90
+    await centre.agent("a1")
+    assert (await centre.offered(calls["2"].call_id)).assignment.agent_id == "a1"
 
 
 @pytest.mark.asyncio(loop_scope="session")

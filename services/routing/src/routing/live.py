@@ -64,6 +64,9 @@ class QueueEntry:
     steps: list[dict[str, Any]] = field(default_factory=list)
     """As over HTTP."""
     agent_order: str | None = None
+    priority_class: int = 0
+    acceleration: int = 1
+    due_after_s: int = 0
 
     def config(self) -> core.QueueConfig:
         """As the engine wants it."""
@@ -72,6 +75,9 @@ class QueueEntry:
             offer_timeout_ms=self.offer_timeout_s * 1000,
             wrap_up_ms=self.wrap_up_s * 1000,
             priority=self.priority,
+            priority_class=self.priority_class,
+            acceleration=self.acceleration,
+            due_after_ms=self.due_after_s * 1000,
             steps=tuple(_step(step) for step in self.steps),
             order=None if self.agent_order is None else core.ORDERS[self.agent_order],
         )
@@ -110,6 +116,7 @@ class Work:
     wanted: Mapping[str, int] = field(default_factory=dict)
     step: int = 0
     queued_at: datetime | None = None
+    due_at: datetime | None = None
     state: str = "waiting"
     required_territory: str | None = None
     territory: str | None = None
@@ -148,6 +155,7 @@ class Work:
             preferred_agent=self.preferred_agent,
             step=self.step,
             queued_at=None if self.queued_at is None else milliseconds(self.queued_at),
+            due_at=None if self.due_at is None else milliseconds(self.due_at),
         )
 
 
@@ -406,6 +414,7 @@ class LiveWorkspace:
         work = self.works[UUID(item.item_id)]
         work.queue, work.priority = item.queue, item.priority
         work.step, work.queued_at = item.step, None if item.queued_at is None else moment(item.queued_at)
+        work.due_at = None if item.due_at is None else moment(item.due_at)
         work.requirement = dict(item.requirement.skills)
         work.any_of = [dict(group) for group in item.requirement.any_of]
         work.wanted = dict(item.requirement.wanted)

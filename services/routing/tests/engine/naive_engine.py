@@ -142,11 +142,13 @@ class NaiveEngine:
             key = (-sum(times * levels.get(skill, 0) for skill, times in wanted), *key)
         return key
 
-    def urgency(self, work: NaiveItem) -> tuple[int, str]:
+    def urgency(self, work: NaiveItem) -> tuple[int, int, str]:
         queue = self.queues[work.item.queue]
         raised = sum(step.priority for step in queue.steps[: work.item.step])
-        credit = (queue.priority + work.item.priority + raised) * queue.priority_credit_ms
-        return (work.item.submitted_at - credit, work.item.item_id)
+        urgency = (queue.priority + work.item.priority + raised) * queue.priority_credit_ms
+        due_at = work.item.submitted_at + queue.due_after_ms if work.item.due_at is None else work.item.due_at
+        urgency += queue.acceleration * (self.now - due_at)
+        return (-queue.priority_class, -urgency, work.item.item_id)
 
     def can_do(self, work: NaiveItem, agent: NaiveAgent) -> bool:
         """Channel, skills, territory; signed in."""
@@ -401,7 +403,9 @@ class NaiveEngine:
     def on_RequeueItem(self, input: RequeueItem) -> None:  # noqa: N802
         work = self.open(input.item_id)
         changes = {
-            name: value for name in ("queue", "requirement", "priority") if (value := getattr(input, name)) is not None
+            name: value
+            for name in ("queue", "requirement", "priority", "due_at")
+            if (value := getattr(input, name)) is not None
         }
         if changes.get("queue", work.item.queue) not in self.queues:
             raise Refuses

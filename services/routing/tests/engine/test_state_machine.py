@@ -112,6 +112,9 @@ queues = st.builds(
     wrap_up_ms=st.sampled_from([0, 0, 10]),
     priority=st.integers(0, 2),
     priority_credit_ms=st.sampled_from([0, 10]),
+    acceleration=st.sampled_from([1, 1, 5]),
+    due_after_ms=st.sampled_from([0, 0, 10]),
+    priority_class=st.sampled_from([0, 0, 1]),
     steps=st.builds(in_time, steps, overflows),
     order=st.none() | st.sampled_from(list(ORDERS.values())),
 )
@@ -208,6 +211,7 @@ class EngineMachine(RuleBasedStateMachine):
             priority=data.draw(st.integers(0, 3)),
             submitted_at=self.now - data.draw(st.integers(0, 30)),
             preferred_agent=data.draw(st.none() | st.sampled_from(AGENTS)),
+            due_at=data.draw(st.none() | st.integers(-10, 30).map(lambda ms: self.now + ms)),
         )
         self.step(SubmitItem(item))
 

@@ -62,6 +62,22 @@ class QueueBody(Body):
     service_level_s: int = Field(
         default=20, ge=1, le=86_400, description="Within how many seconds an item should be accepted."
     )
+    priority_class: int = Field(
+        default=0,
+        ge=0,
+        le=9,
+        description="All of a higher class come before all of a lower one, whatever they waited.",
+    )
+    acceleration: int = Field(
+        default=1, ge=1, le=1000, description="How many points of priority an item gains with each minute of waiting."
+    )
+    due_after_s: int = Field(
+        default=0,
+        ge=0,
+        le=2_592_000,
+        description="When an item is due after it was submitted. Its minutes count from then, so that of two queues"
+        " without priorities the item with less time left goes first.",
+    )
     agent_order: AgentOrderName | None = Field(
         default=None, description="Which of the eligible agents is first; null: as the workspace says."
     )
@@ -80,6 +96,9 @@ class QueueView(BaseModel):
     offer_timeout_s: int
     wrap_up_s: int
     service_level_s: int
+    priority_class: int
+    acceleration: int
+    due_after_s: int
     agent_order: AgentOrderName | None
     steps: list[StepBody]
     version: int

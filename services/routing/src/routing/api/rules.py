@@ -58,6 +58,12 @@ class Then(Body):
     priority: int | None = Field(
         default=None, ge=0, le=1000, description="Instead of the priority that the item brings along."
     )
+    due_after_s: int | None = Field(
+        default=None,
+        ge=0,
+        le=2_592_000,
+        description="When it is due after its submission, if not as the queue says.",
+    )
     territory: Territory | Literal["own"] | None = Field(
         default=None, description="Agents must cover it; `own` is that of the item. Null: any agent will do."
     )

@@ -46,6 +46,7 @@ class WorkItemView(BaseModel):
     wanted: dict[str, int] = Field(description="Skills that it would rather have, with their weights.")
     step: int = Field(description="How many steps of its queue it has taken; each asks for less.")
     queued_at: datetime | None = Field(description="When it came to its queue, if not when it was submitted.")
+    due_at: datetime | None = Field(description="When it should be accepted, if not as its queue says.")
     required_territory: str | None = Field(description="Agents must cover it.")
     territory: str | None
     language: str | None

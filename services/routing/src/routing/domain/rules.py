@@ -72,6 +72,8 @@ class Then:
     wanted: Mapping[str, int] = field(default_factory=dict)
     """Skills that are nice to have, with their weights."""
     priority: int | None = None
+    due_after_s: int | None = None
+    """When it is due after its submission."""
     territory: str | None = None
     """Agents must cover this territory, or that of the work item if it is `OWN`; without it any agent will do."""
     language: str | None = None
@@ -104,6 +106,7 @@ class Choice:
     any_of: tuple[Mapping[str, int], ...]
     wanted: Mapping[str, int]
     priority: int
+    due_after_s: int | None
     territory: str | None
     rule: str | None
     rule_version: int | None
@@ -116,7 +119,7 @@ def choose(
     own = dict(skills or {})
     rule = next((rule for rule in rule_set.rules if rule.when.holds(facts)), None) if rule_set else None
     if rule_set is None or rule is None:
-        return Choice(DEFAULT_QUEUE, own, (), {}, priority, None, None, None)
+        return Choice(DEFAULT_QUEUE, own, (), {}, priority, None, None, None, None)
     then = rule.then
     requirement = {
         skill: max(own.get(skill, 0), then.requirement.get(skill, 0)) for skill in {**own, **then.requirement}
@@ -130,6 +133,7 @@ def choose(
         any_of=then.any_of,
         wanted=then.wanted,
         priority=priority if then.priority is None else then.priority,
+        due_after_s=then.due_after_s,
         territory=facts.territory if then.territory == OWN else then.territory,
         rule=rule.name,
         rule_version=rule_set.version,
@@ -177,6 +181,7 @@ def _read_rule(document: Mapping[str, Any]) -> Rule:
             any_of=tuple(then.get("any_of") or ()),
             wanted=dict(then.get("wanted") or {}),
             priority=then.get("priority"),
+            due_after_s=then.get("due_after_s"),
             territory=then.get("territory"),
             language=then.get("language"),
         ),

@@ -14,8 +14,9 @@ How a decision is made:
   and territory, nobody is avoided.
 * **Which agent**: the item's preferred one if eligible, else who has most of the skills that are wanted but not
   needed, else the first by the order of the item's queue, or of the workspace (see :mod:`routing.engine.orders`).
-* **Which item** for an agent with room: the one with the smallest `submitted_at - priority * credit`, then id,
-  over all kinds for which there is room. Nothing waits while an eligible agent is there.
+* **Which item** for an agent with room: of the highest priority class the most urgent, then by id, over all kinds
+  for which there is room. Urgency is `acceleration * (now - since) + priority * credit`, where `since` is when the item
+  was submitted or, for a queue with deadlines, when it is due. Nothing waits while an eligible agent is there.
 * **What a waiting item gives up**: the steps of its queue, each when the item has waited so long in that queue:
   lower levels, other skills instead, a wider territory, more priority, at last another queue. An item that an agent
   did not take keeps the steps that it took; one that goes to another queue begins there at the first.

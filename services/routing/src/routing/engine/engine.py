@@ -213,9 +213,9 @@ class Engine:
         floor.effects.append(QueueChanged(queue))
         if was is None:
             return
-        if (was.steps, was.order) != (queue.steps, queue.order):
+        if (was.steps, was.order, was.acceleration) != (queue.steps, queue.order, queue.acceleration):
             self._ask_again(queue, from_the_first_step=was.steps != queue.steps)
-        if (was.priority, was.priority_credit_ms) != (queue.priority, queue.priority_credit_ms):
+        else:
             for work in floor.items.values():
                 if work.place is not None and work.item.queue == queue.queue_id:
                     _move(work, queue)
@@ -404,6 +404,7 @@ class Engine:
             queue=was.queue if input.queue is None else input.queue,
             requirement=was.requirement if input.requirement is None else input.requirement,
             priority=was.priority if input.priority is None else input.priority,
+            due_at=was.due_at if input.due_at is None else input.due_at,
         )
         self._queue(item.queue)
         if item.queue != was.queue:

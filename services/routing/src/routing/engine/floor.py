@@ -32,7 +32,7 @@ from routing.engine.model import (
     Reason,
     Settings,
 )
-from routing.engine.orders import work_key
+from routing.engine.orders import urgency_at, work_key
 from routing.engine.relaxation import next_step_at, requirement_of
 from routing.engine.state import CALL, KINDS, AgentEntry, Kinds, Place, WorkEntry
 from routing.engine.timers import Timer, Timers
@@ -218,17 +218,20 @@ class Floor:
         agent_class = agent.agent_class
         assert agent_class is not None
         avoided = agent.agent_id in self.avoided
+        now = self.now
         best: Place | None = None
         for kind in kinds:
             if not self.waiting[kind]:
                 continue
             for line in agent_class.lines[kind]:
                 head = line.head
-                if head is not None and (best is None or head < best):
-                    if avoided and is_avoided(head[2], agent, self.now):
-                        head = line.head_for(agent, self.now)
-                        if head is None or (best is not None and best < head):
-                            continue
+                if head is not None and avoided and is_avoided(head[2], agent, now):
+                    head = line.head_for(agent, now)
+                if head is None:
+                    continue
+                if line.acceleration != 1:
+                    head = (urgency_at(head[0], line.acceleration, now), head[1], head[2])
+                if best is None or head < best:
                     best = head
         return best[2] if best else None
 
@@ -438,7 +441,7 @@ class Floor:
         """What it asks for now."""
         queue = self.queues[item.queue]
         asked = requirement_of(item, queue) if item.step else item.requirement
-        return self.matching.open_item(item.kind, asked, queue.order or self._order)
+        return self.matching.open_item(item.kind, asked, queue.order or self._order, queue.acceleration)
 
     def join_line(self, work: WorkEntry) -> None:
         """An item that is nowhere waits."""
@@ -471,8 +474,12 @@ class Floor:
 
     def by_urgency(self, works: Iterable[WorkEntry]) -> list[WorkEntry]:
         """Most urgent first."""
-        queues = self.queues
-        return sorted(works, key=lambda w: (work_key(w.item, queues[w.item.queue]), w.item.item_id))
+
+        def urgency(work: WorkEntry) -> tuple[int, str]:
+            queue = self.queues[work.item.queue]
+            return urgency_at(work_key(work.item, queue), queue.acceleration, self.now), work.item.item_id
+
+        return sorted(works, key=urgency)
 
     # Agents
 

@@ -100,6 +100,7 @@ class RequeueItem:
     queue: str | None = None
     requirement: Requirement | None = None
     priority: int | None = None
+    due_at: int | None = None
 
 
 @value

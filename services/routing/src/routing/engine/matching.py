@@ -21,7 +21,7 @@ ValueT = TypeVar("ValueT")
 
 _ClassKey = tuple[tuple[Skill, ...], tuple[str, ...], tuple[int, ...], int | None]
 _DemandKey = tuple[
-    int, str, tuple[Skill, ...], str | None, tuple[tuple[Skill, ...], ...], str | None, tuple[tuple[str, int], ...]
+    int, int, str, tuple[Skill, ...], str | None, tuple[tuple[Skill, ...], ...], str | None, tuple[tuple[str, int], ...]
 ]
 
 
@@ -45,7 +45,7 @@ class AgentClass:
 
 
 class Demand:
-    """What open items of one kind ask for, and in which order of agents, with the line of those that wait."""
+    """What open items of one kind and acceleration ask for, and in which order of agents, with those that wait."""
 
     __slots__ = (
         "classes",
@@ -70,7 +70,7 @@ class Demand:
         self.lane = lane
         self.filed_under = filed_under
         """One of the skills, under which the index finds it."""
-        self.line = Line()
+        self.line = Line(acceleration=key[1])
         self.open_items = 0
         self.classes: dict[AgentClass, Tier] = {}
         self.tiers: list[Tier] = []
@@ -201,9 +201,18 @@ class Matching:
                     demand.watch(agent_class, pool)
         return pool
 
-    def open_item(self, kind: WorkKind, asked: Requirement, order: AgentOrder) -> Demand:
+    def open_item(self, kind: WorkKind, asked: Requirement, order: AgentOrder, acceleration: int) -> Demand:
         """The demand of an item that opens."""
-        key = (KIND_INDEX[kind], order.name, asked.skills, asked.territory, asked.any_of, asked.area, asked.wanted)
+        key = (
+            KIND_INDEX[kind],
+            acceleration,
+            order.name,
+            asked.skills,
+            asked.territory,
+            asked.any_of,
+            asked.area,
+            asked.wanted,
+        )
         demand = self._demands.get(key)
         if demand is None:
             demand = self._demands[key] = self._new_demand(key, asked, order)

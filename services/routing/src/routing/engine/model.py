@@ -229,7 +229,10 @@ class QueueConfig:
     """How the items of a queue are treated.
 
     ``priority`` is added to that of each item, and each point of priority counts as ``priority_credit_ms``
-    of waiting: with a minute per point, an item's urgency is minutes waited + priority. ``order`` says which of the
+    of waiting: with a minute per point, an item's urgency is minutes waited + priority. With an ``acceleration`` each
+    minute counts as so many. With ``due_after_ms`` time counts from when an item is due, so that of two queues
+    without priorities the item with less time left goes first. All of a higher ``priority_class`` come before all of
+    a lower one. ``order`` says which of the
     eligible agents is first, if not that of the workspace. ``steps`` are taken one
     after the other while an item waits; none comes before an earlier one, nor after one that names a queue.
     """
@@ -239,6 +242,9 @@ class QueueConfig:
     wrap_up_ms: int = 0
     priority: int = 0
     priority_credit_ms: int = 60_000
+    acceleration: int = 1
+    due_after_ms: int = 0
+    priority_class: int = 0
     steps: tuple[Step, ...] = ()
     order: "AgentOrder | None" = None
 
@@ -249,6 +255,8 @@ class QueueConfig:
             raise ValueError("offer_timeout_ms: an offer lasts 1 ms or longer")
         if self.wrap_up_ms < 0 or self.priority_credit_ms < 0:
             raise ValueError("wrap_up_ms and priority_credit_ms are 0 or more")
+        if not 1 <= self.acceleration <= 1_000 or self.due_after_ms < 0:
+            raise ValueError("acceleration is 1 to 1000, due_after_ms 0 or more")
 
 
 @value
@@ -257,7 +265,7 @@ class Item:
 
     ``preferred_agent`` gets it before all others if that agent is eligible and has room when it is placed. ``step`` is
     how many steps of its queue were taken, ``queued_at`` when it came to that queue if not when it was submitted;
-    the engine changes both.
+    the engine changes both. ``due_at`` is when it should be accepted, if not as its queue says.
     """
 
     item_id: str
@@ -269,6 +277,7 @@ class Item:
     preferred_agent: str | None = None
     step: int = 0
     queued_at: int | None = None
+    due_at: int | None = None
 
 
 @value

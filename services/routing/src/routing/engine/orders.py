@@ -4,16 +4,28 @@ from collections.abc import Mapping
 
 from routing.engine.model import AgentOrder, Item, OrderKey, QueueConfig, Rank, Requirement, Standing
 
+CLASS_MS = 10**16
+"""More than any item can be ahead of another by waiting and priority."""
+
 
 def work_key(item: Item, queue: QueueConfig) -> int:
-    """When an item of priority 0 would have had to come to be as urgent; the smallest goes first.
+    """The item's place among those of queues with the same acceleration; the smallest goes first.
 
-    Waiting counts the same for every item, so this does not change with time and can be sorted by.
+    Their items gain urgency at the same speed, so this does not change with time and can be sorted by.
     """
     priority = queue.priority + item.priority
     if item.step:
         priority += sum(step.priority for step in queue.steps[: item.step])
-    return item.submitted_at - priority * queue.priority_credit_ms
+    since = item.submitted_at + queue.due_after_ms if item.due_at is None else item.due_at
+    return queue.acceleration * since - priority * queue.priority_credit_ms - queue.priority_class * CLASS_MS
+
+
+def urgency_at(key: int, acceleration: int, now: int) -> int:
+    """A work key as it compares at this moment with those of other accelerations; the smallest goes first.
+
+    It is now less the urgency in milliseconds of waiting, which for an acceleration of 1 is the key itself.
+    """
+    return key - (acceleration - 1) * now
 
 
 def _by_load(agent: Standing) -> OrderKey:

@@ -8,9 +8,11 @@ from routing.engine.state import AgentEntry, Place, WorkEntry
 class Line:
     """The waiting items of one demand. Deletes lazily, as the pools of agents do."""
 
-    __slots__ = ("count", "head", "places")
+    __slots__ = ("acceleration", "count", "head", "places")
 
-    def __init__(self) -> None:
+    def __init__(self, acceleration: int) -> None:
+        self.acceleration = acceleration
+        """That of the queues of all its items."""
         self.places: list[Place] = []
         self.count = 0
         self.head: Place | None = None

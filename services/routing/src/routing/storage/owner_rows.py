@@ -44,6 +44,7 @@ _WORK_COLUMNS = {
     "wanted": "jsonb",
     "step": "int",
     "queued_at": "timestamptz",
+    "due_at": "timestamptz",
     "required_territory": "text",
     "territory": "text",
     "language": "text",
@@ -131,6 +132,9 @@ _QUEUE_COLUMNS = {
     "service_level_s": "int",
     "steps": "jsonb",
     "agent_order": "text",
+    "priority_class": "int",
+    "acceleration": "int",
+    "due_after_s": "int",
     "version": "bigint",
 }
 _DEVICE_COLUMNS = {"workspace_id": "text", "device_id": "text", "state": "text", "sequence": "bigint"}
@@ -327,6 +331,7 @@ def _work_row(workspace_id: str, work: Work) -> dict[str, Any]:
         "wanted": work.wanted,
         "step": work.step,
         "queued_at": _iso(work.queued_at),
+        "due_at": _iso(work.due_at),
         "required_territory": work.required_territory,
         "territory": work.territory,
         "language": work.language,
@@ -426,6 +431,9 @@ def _queue_row(workspace_id: str, queue: QueueEntry) -> dict[str, Any]:
         "service_level_s": queue.service_level_s,
         "steps": queue.steps,
         "agent_order": queue.agent_order,
+        "priority_class": queue.priority_class,
+        "acceleration": queue.acceleration,
+        "due_after_s": queue.due_after_s,
         "version": queue.version,
     }
 
@@ -510,6 +518,9 @@ def _queue(row: Row[Any]) -> QueueEntry:
         wrap_up_s=row.wrap_up_s,
         service_level_s=row.service_level_s,
         steps=row.steps,
+        priority_class=row.priority_class,
+        acceleration=row.acceleration,
+        due_after_s=row.due_after_s,
         agent_order=row.agent_order,
         version=row.version,
     )
@@ -560,6 +571,7 @@ def _work(row: Row[Any]) -> Work:
         wanted=row.wanted,
         step=row.step,
         queued_at=row.queued_at,
+        due_at=row.due_at,
         submitted_at=row.submitted_at,
         state=row.state,
         required_territory=row.required_territory,

@@ -34,6 +34,9 @@ queues = Table(
     Column("service_level_s", Integer),
     Column("steps", JSONB),
     Column("agent_order", Text),
+    Column("priority_class", Integer),
+    Column("acceleration", Integer),
+    Column("due_after_s", Integer),
     Column("version", BigInteger),
     Column("updated_at", _TIME),
 )
@@ -101,6 +104,7 @@ work_items = Table(
     Column("wanted", JSONB),
     Column("step", Integer),
     Column("queued_at", _TIME),
+    Column("due_at", _TIME),
     Column("required_territory", Text),
     Column("territory", Text),
     Column("language", Text),

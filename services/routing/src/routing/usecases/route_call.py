@@ -17,8 +17,9 @@ from routing import engine as core
 from routing.domain import talks
 from routing.domain.customers import Customer
 from routing.domain.talks import Leg
+from routing.domain.times import milliseconds
 from routing.live import LiveWorkspace, Work
-from routing.usecases.route_work import Arrival, choose, chosen_language, work_item_id, work_of
+from routing.usecases.route_work import Arrival, choose, chosen_language, due_at, work_item_id, work_of
 
 _MISSES = {
     FailureReason.NO_ANSWER: core.Miss.NO_ANSWER,
@@ -115,7 +116,9 @@ def _take_attributes(live: LiveWorkspace, work: Work, call: Call) -> None:
         return  # so it stays where it overflowed to, or where a supervisor put it
     requirement = core.Requirement.of(choice.requirement, choice.territory, choice.any_of, choice.wanted)
     work.rule, work.rule_version = choice.rule, choice.rule_version
-    live.step(core.RequeueItem(work.item_id, REROUTED, choice.queue, requirement, choice.priority))
+    due = due_at(work, choice)
+    due_ms = None if due is None else milliseconds(due)
+    live.step(core.RequeueItem(work.item_id, REROUTED, choice.queue, requirement, choice.priority, due_ms))
 
 
 def _settle_offer(live: LiveWorkspace, work: Work, call: Call, legs: Sequence[Leg]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID, uuid5
 
 from cordboard_contracts.vocabulary import Language
@@ -73,7 +73,7 @@ def work_of(live: LiveWorkspace, arrival: Arrival) -> Work:
     choice = choose(live, work, priority=arrival.priority, skills=arrival.skills)
     work.queue, work.priority = choice.queue, choice.priority
     work.requirement, work.any_of, work.required_territory = choice.requirement, choice.any_of, choice.territory
-    work.wanted = choice.wanted
+    work.wanted, work.due_at = choice.wanted, due_at(work, choice)
     work.rule, work.rule_version = choice.rule, choice.rule_version
     return work
 
@@ -96,6 +96,11 @@ def choose(
         priority=min(priority, MAX_PRIORITY),
         skills=skills,
     )
+
+
+def due_at(work: Work, choice: rules.Choice) -> datetime | None:
+    """When a work item should be accepted, if the rules say so."""
+    return None if choice.due_after_s is None else work.submitted_at + timedelta(seconds=choice.due_after_s)
 
 
 def chosen_language(attributes: Mapping[str, str]) -> str | None:
