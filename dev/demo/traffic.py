@@ -24,6 +24,8 @@ _PATIENCE_S = 480.0
 _SHAPE = (4, 6, 9, 11, 11, 10, 9, 9, 8, 7, 6, 5, 4, 4, 3, 3, 2)
 """Calls an hour from 7:00 to 24:00, relative to each other."""
 DAY_S = len(_SHAPE) * 3600.0
+CREDIT_S = 90.0
+"""Of customers of class 2; all were served in the order of their time with credit."""
 MIN_SKILL_CALLS = 10
 """Who served a type less often than this in the month did not know it."""
 
@@ -42,6 +44,10 @@ class Caller:
     """Who it is, by the recording; None is a stranger."""
     patience_s: float
     talk_s: float
+    credit_s: float = 0.0
+    """So much waiting the bank credited to its best customers when they came."""
+    waited_s: float = 0.0
+    """In the recording."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,8 @@ class Seat:
     skills: frozenset[str]
     from_s: float = 0.0
     until_s: float = math.inf
+    served: tuple[tuple[float, float], ...] = ()
+    """From when to when, in the recording."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +129,7 @@ def _seat(number: int) -> Seat:
 class _Row:
     day: str
     customer: str
+    priority: str
     type: str
     arrived_s: int
     waited_s: int
@@ -166,6 +175,8 @@ def replayed(path: Path, day: str | None, *, seed: int = 1999) -> Day:
             talk_s=float(max(1, row.served_s))
             if row.outcome == "AGENT"
             else chance.expovariate(1 / mean_service_s[row.type]),
+            credit_s=CREDIT_S if row.priority == "2" else 0.0,
+            waited_s=float(row.waited_s),
         )
         for row in rows
     )
@@ -201,11 +212,13 @@ def _servers(month: Sequence[_Row], rows: Sequence[_Row], begin_s: int) -> Itera
         skills = {kind for kind, calls in served[server].items() if calls >= MIN_SKILL_CALLS}
         skills |= {row.type for row in rows if row.server == server}
         from_s, until_s = min(times)[0] - begin_s - 60, max(end for _, end in times) - begin_s + 60
-        yield Seat(server, frozenset(skills), float(max(0, from_s)), float(until_s))
+        served_s = tuple((float(began - begin_s), float(ended - begin_s)) for began, ended in sorted(times))
+        yield Seat(server, frozenset(skills), float(max(0, from_s)), float(until_s), served_s)
 
 
 _COLUMNS = (
     "customer_id",
+    "priority",
     "type",
     "date",
     "vru_exit",
@@ -232,6 +245,7 @@ def _read(path: Path) -> Iterator[_Row]:
                 yield _Row(
                     day=line["date"],
                     customer=line["customer_id"],
+                    priority=line["priority"],
                     type=kind if kind in TYPES else "PS",
                     arrived_s=_clock(line["vru_exit"]),
                     waited_s=int(line["q_time"]),
