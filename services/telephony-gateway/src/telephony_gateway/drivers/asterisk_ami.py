@@ -15,7 +15,15 @@ from prometheus_client import Counter
 
 from telephony_gateway.domain.pbx_commands import Command
 from telephony_gateway.domain.pbx_events import CommandDone, CommandRefused, ConnectionLost, ConnectionUp, PbxEvent
-from telephony_gateway.drivers.asterisk_ami_calls import NOT_CALLED, Attempt, Calls, Ordered
+from telephony_gateway.drivers.asterisk_ami_calls import (
+    CALL_VARIABLE,
+    LEG_VARIABLE,
+    NOT_CALLED,
+    NUMBER_VARIABLE,
+    Attempt,
+    Calls,
+    Ordered,
+)
 from telephony_gateway.drivers.asterisk_ami_commands import Action, Dialplan, Refusal, actions_for, bridge, hang_up
 from telephony_gateway.drivers.asterisk_ami_messages import Message, MessageReader, Unspeakable, action, said
 from telephony_gateway.drivers.connection import StreamDriver, Tap, no_tap
@@ -41,6 +49,8 @@ _LISTS = {
     "DeviceStateList": "DeviceStateListComplete",
 }
 """What is asked after login, and the event that ends the answer."""
+
+RECALLED = f"{CALL_VARIABLE},{LEG_VARIABLE},{NUMBER_VARIABLE}"
 
 MALFORMED = Counter("telephony_ami_messages_malformed_total", "What made no sense, by why.", ("pbx", "why"))
 
@@ -215,9 +225,7 @@ class AsteriskAmi:
         if self._snapshot is not None:
             self._snapshot.asked_at = at
             for name in _LISTS:
-                self._say(
-                    name, [("AllVariables", "false"), ("Variables", "CC_CALL,CC_LEG")] if name == "Status" else ()
-                )
+                self._say(name, [("AllVariables", "false"), ("Variables", RECALLED)] if name == "Status" else ())
 
     def _settle(self, awaited: _Awaited, message: Message, at: datetime, *, success: bool) -> None:
         assert awaited.command is not None
@@ -352,7 +360,7 @@ class AsteriskAmi:
             if channel is None:
                 continue
             if context == self._dialplan.agent_context:
-                self.calls.redirected(channel, Attempt(exten, message["ActionID"], at, at + NOT_CALLED), at)
+                self.calls.redirected(channel, Attempt(exten, "", at, at + NOT_CALLED), at)
             elif context == self._dialplan.conference_context:
                 self.calls.joins_room(channel, exten)
             else:

@@ -54,8 +54,8 @@ NOT_CALLED = timedelta(seconds=3)
 """A device that the PBX has not begun to call within this time after a redirect will not be called."""
 MAX_CALLS = 20_000
 EPOCH_DIGITS = 10
-CALL_VARIABLE, LEG_VARIABLE = "CC_CALL", "CC_LEG"
-"""Written on an agent's channel: which call and leg of ours it is, for a gateway that takes over."""
+CALL_VARIABLE, LEG_VARIABLE, NUMBER_VARIABLE = "CC_CALL", "CC_LEG", "CC_NUMBER"
+"""Written on an agent's channel: which call and leg of ours it is, and whom to dial, for a gateway that takes over."""
 
 _OUTSIDE = re.compile(r"^\+?[0-9]{7,20}$")
 _PHONES = frozenset({"PJSIP", "SIP", "IAX2", "SCCP", "DAHDI"})
@@ -143,8 +143,14 @@ class Attempt:
 
     device: str
     leg: str
+    """Empty: the gateway that was recorded had no name for it."""
     at: datetime
     until: datetime
+
+    @property
+    def name(self) -> str:
+        """Of a leg that never came to be."""
+        return self.leg or f"{self.device}@{self.at.isoformat()}"
 
 
 @dataclass(eq=False)
@@ -513,7 +519,7 @@ class Calls:
         self._linked.setdefault(channel.linked or channel.uid, call)
         if channel.trunk and call.direction is Direction.OUTBOUND and call.customer is None:
             call.customer = channel
-            call.was_reached = False
+            call.was_reached = channel.is_up
             self._tell_customer(call, channel)
             return
         if not channel.hidden:
@@ -556,7 +562,7 @@ class Calls:
         attempt = call.attempt
         if attempt is not None and attempt.device == device:
             call.attempt = None
-            return attempt.leg
+            return attempt.leg or channel.uid
         return channel.uid
 
     def _moving(self, call: Call) -> Moving | None:
@@ -930,7 +936,7 @@ class Calls:
         attempt = call.attempt
         if attempt is not None and reason not in ("", "NEW"):
             call.attempt = None
-            told = {"call": call.name, "leg": attempt.leg, "device": attempt.device}
+            told = {"call": call.name, "leg": attempt.name, "device": attempt.device}
             self.events.append(LegInitiated(at=attempt.at, **told))
             failure = _FAILED_DIALS.get(reason, FailureReason.UNREACHABLE)
             failure = FailureReason.UNREACHABLE if failure is FailureReason.NO_ANSWER else failure
@@ -940,7 +946,7 @@ class Calls:
     def _give_up_attempt(self, call: Call, at: datetime) -> None:
         attempt, call.attempt = call.attempt, None
         if attempt is not None:
-            told = {"call": call.name, "leg": attempt.leg, "device": attempt.device}
+            told = {"call": call.name, "leg": attempt.name, "device": attempt.device}
             self.events.append(LegInitiated(at=attempt.at, **told))
             self.events.append(LegFailed(at=at, reason=FailureReason.CANCELLED, **told))
 
@@ -1017,11 +1023,14 @@ class Calls:
                 about = self._leg_at(shown)
                 if about is not None:
                     call, consults = about[0], about[1].name
-            if call is None and _OUTSIDE.match(shown):
+            if call is None and _OUTSIDE.match(shown) and not self._is_customer(shown):
                 call = self._click_to_dial([channel], shown, at)
         if call is not None:
             self._attach(channel, call, at, consults=consults)
         return call
+
+    def _is_customer(self, number: str) -> bool:
+        return any(call.customer is not None and call.customer.number == number for call in self.calls.values())
 
     def _waiting_with(self, number: str) -> Call | None:
         """The call of a customer who is with nobody: with this number, or the only one if they have none."""
@@ -1239,6 +1248,9 @@ class Calls:
             self._adopt(channel, live[channel.uid], at)
         for channel in self.channels:
             self._adopt_by_meeting(channel, at)
+        for channel in fresh:
+            if channel.uid not in self._of:
+                self._call_of_orphan(channel, at)
         for call in list(self.calls.values()):
             self._connect(call, at)
         self.events.clear()  # all of it is in the snapshot
@@ -1286,8 +1298,9 @@ class Calls:
     def _recall(self, channel: Channel, variables: Mapping[str, str]) -> None:
         """What an earlier gateway wrote on the channel: which leg of ours it is."""
         call, leg = variables.get(CALL_VARIABLE, ""), variables.get(LEG_VARIABLE, "")
+        number = variables.get(NUMBER_VARIABLE) or None
         if leg and channel.is_phone:
-            self.expect(channel.uid, Ordered(call or channel.linked, leg, channel.endpoint))
+            self.expect(channel.uid, Ordered(call or channel.linked, leg, channel.endpoint, number=number))
 
     def _adopt(self, channel: Channel, message: Message, at: datetime) -> None:
         if channel.incoming and channel.trunk:
@@ -1296,9 +1309,23 @@ class Calls:
             waits_for_agi = message["Application"] == "AGI" and message["ApplicationData"].startswith("agi:async")
             offered.waits = channel.context == self._waiting_context or waits_for_agi
             return
-        call = self._linked.get(channel.linked) if not channel.incoming else None
-        if call is not None and channel.uid not in self._of:
-            self._attach(channel, call, at)
+        if channel.uid in self._of:
+            return
+        ordered = self._ordered.get(channel.uid)
+        if ordered is not None and (ordered.number is not None or ordered.call in self.calls):
+            self._begin_ordered(channel, ordered, at)
+        elif channel.incoming and channel.is_phone:
+            self._adopt_dialled(channel, at)
+        elif not channel.incoming and channel.linked in self._linked:
+            self._attach(channel, self._linked[channel.linked], at)
+
+    def _adopt_dialled(self, caller: Channel, at: datetime) -> None:
+        """An agent's phone that has dialled: whom it calls has the same linked id."""
+        called = [c for c in self._orphans() if c.linked == caller.linked and not c.incoming]
+        for channel in sorted(called, key=lambda c: c.created_at):
+            call = self._of.get(caller.uid) or self._phone_dials(caller, channel)
+            if call is not None:
+                self._attach(channel, call, at, consults=self._consults(call, caller, caller))
 
     def _live_call(self, call: Call) -> LiveCall:
         customer = call.customer if call.direction is Direction.INBOUND else None
@@ -1344,7 +1371,7 @@ class Calls:
             attempt = call.attempt
             if attempt is not None and at >= attempt.until:
                 call.attempt = None
-                told = {"call": call.name, "leg": attempt.leg, "device": attempt.device}
+                told = {"call": call.name, "leg": attempt.name, "device": attempt.device}
                 self.events.append(LegInitiated(at=attempt.at, **told))
                 self.events.append(LegFailed(at=at, reason=FailureReason.UNREACHABLE, cause="not-called", **told))
 

@@ -29,6 +29,7 @@ from telephony_gateway.drivers.asterisk_ami_calls import (
     CALL_VARIABLE,
     LEG_VARIABLE,
     NOT_CALLED,
+    NUMBER_VARIABLE,
     Attempt,
     Call,
     Calls,
@@ -243,6 +244,7 @@ def _originate(command: Originate, calls: Calls, dialplan: Dialplan) -> Sequence
                 ("ChannelId", command.leg),
                 ("Variable", f"{CALL_VARIABLE}={command.call}"),
                 ("Variable", f"{LEG_VARIABLE}={command.leg}"),
+                ("Variable", f"{NUMBER_VARIABLE}={command.number}"),
             ],
         )
     ]

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from telephony_gateway.domain.lines import Pbx, Trunk
-from telephony_gateway.drivers.interpreter import Interpreter
+from telephony_gateway.drivers.interpreter import Interpreter, InterpreterFactory
 from telephony_gateway.replay.conclusions import conclude
 from telephony_gateway.replay.switchboard import Switchboard
 from telephony_gateway.replay.trace import Kind, Line, Trace
@@ -15,8 +15,13 @@ AFTERWARDS_S = 10.0
 """So long after the last line time goes on: what waits for something to be said is given up."""
 
 
-def play(trace: Trace, interpreter: Interpreter, region: str = "CN") -> Switchboard:
-    """What the gateway knows after the trace. ``region``: whose national numbers callers send."""
+def play(
+    trace: Trace, interpreter: Interpreter, region: str = "CN", successor: InterpreterFactory | None = None
+) -> Switchboard:
+    """What the gateway knows after the trace. ``region``: whose national numbers callers send.
+
+    With ``successor`` the gateway dies with its connection, and another takes over that knows what was stored.
+    """
     trunk = Trunk(trunk_id="trunk", region=region)
     pbx = Pbx("replayed", "replayed", "127.0.0.1", 0, "replay", "/replay", trunks=(trunk,))
     switchboard = Switchboard(pbx)
@@ -25,6 +30,7 @@ def play(trace: Trace, interpreter: Interpreter, region: str = "CN") -> Switchbo
         at = trace.at(line.t)
         match line.kind:
             case Kind.OPENED:
+                interpreter = successor() if successor is not None and number > 0 else interpreter
                 interpreter.opened(at, asks=_asks(interpreter, lines[number + 1 :]))
             case Kind.CLOSED:
                 interpreter.lost(at, line.reason)
