@@ -65,6 +65,7 @@ NOT_BRIDGED = timedelta(seconds=2)
 """``uuid_bridge`` may say ``+OK`` and do nothing, if the other side hung up in that moment."""
 DUMPS_AT_ONCE = 50
 MAX_LATER = 20_000
+"""Events that may come while the snapshot does: 2,000 calls are asked about in a few seconds."""
 MAX_ASKED = 20_000
 MAX_CHANNELS = 50_000
 
@@ -93,7 +94,7 @@ class _Snapshot:
     to_ask: deque[str] = field(default_factory=deque)
     open_questions: int = 0
     registered: set[str] = field(default_factory=set)
-    later: deque[tuple[Event, datetime]] = field(default_factory=deque)
+    later: deque[tuple[Message, datetime]] = field(default_factory=deque)
     progress_at: datetime | None = None
 
 
@@ -232,9 +233,7 @@ class FreeswitchEsl:
             case "api/response":
                 self._answered(message, at)
             case kind if kind in (PLAIN, JSON):
-                event = self.reader.event(message)
-                if event is not None:
-                    self._hear_or_keep(event, at)
+                self._hear_or_keep(message, at)
             case "text/disconnect-notice":
                 if message.disposition != "linger":
                     self._broken = self._broken or f"closed by the PBX: {message.text.strip()[:100]}"
@@ -242,7 +241,7 @@ class FreeswitchEsl:
                 self._broken = "the PBX's access list does not let us in"
 
     def _log_in(self) -> None:
-        if self._credentials.secret:
+        if self._credentials.secret and not self._asked:
             user = self._credentials.user
             secret = self._credentials.secret
             # ``userauth`` logs in a user of the directory with the event socket's rights of that user.
@@ -306,13 +305,18 @@ class FreeswitchEsl:
         if order.left == 0:
             self._events.append(CommandDone(at=at, command_id=order.command.command_id))
 
-    def _hear_or_keep(self, event: Event, at: datetime) -> None:
+    def _hear_or_keep(self, message: Message, at: datetime) -> None:
         if self._snapshot is None:
-            self._hear(event, at)
+            self._hear_message(message, at)
             return
-        self._snapshot.later.append((event, at))
+        self._snapshot.later.append((message, at))
         if len(self._snapshot.later) > MAX_LATER:
             self._broken = "too much happened while we asked what is up"
+
+    def _hear_message(self, message: Message, at: datetime) -> None:
+        event = self.reader.event(message)
+        if event is not None:
+            self._hear(event, at)
 
     def _hear(self, event: Event, at: datetime) -> None:
         name = event["Event-Name"]
@@ -392,13 +396,12 @@ class FreeswitchEsl:
         """Answers are known by what they say, so that those to somebody else's questions (in traces) are, too."""
         if asked is not None and asked.what == "dump":
             snapshot.open_questions -= 1
-        if message.body.startswith(b"UP "):
-            self._started_at = started_at(message.text, at)
-            return
         told = json_of(message.body) if message.body.startswith(b"{") else None
         if isinstance(told, dict):
             snapshot.progress_at = at
             self._take_in_table(snapshot, told, asked)
+        elif message.body.startswith(b"UP "):
+            self._started_at = started_at(message.text, at)
         elif asked is not None and asked.what == "channels":
             self._broken = "the PBX does not tell its channels"
         self._ask_for_dumps(snapshot)
@@ -448,8 +451,8 @@ class FreeswitchEsl:
             uid: (snapshot.dumps.get(uid) or _as_event(row, at), row) for uid, row in (snapshot.rows or {}).items()
         }
         self._begin(self.calls.snapshot(at, channels, snapshot.registered, self._started_at), at)
-        for event, heard_at in snapshot.later:
-            self._hear(event, heard_at)
+        for message, heard_at in snapshot.later:
+            self._hear_message(message, heard_at)
 
     def _begin(self, up: ConnectionUp, at: datetime) -> None:
         self._collect()
@@ -474,6 +477,8 @@ class FreeswitchEsl:
             return  # in a trace somebody else speaks
         self._says.append(Wire(data))
         self._asked.append(asked)
+        if len(self._asked) >= MAX_ASKED:
+            self._broken = self._broken or "the PBX does not answer"
 
     def _api(self, api: Api, what: str, order: _Order | None = None, uid: str = "") -> None:
         if not self._logged_in:

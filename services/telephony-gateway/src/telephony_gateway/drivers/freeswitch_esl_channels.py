@@ -15,6 +15,9 @@ CLOCKS_APART = timedelta(seconds=5)
 """If the PBX's clock says something else than ours by more than this, ours counts."""
 MAX_NAME = 200
 
+_EPOCH = datetime.fromtimestamp(0, UTC)
+_LATEST_US = 4_102_444_800_000_000
+"""The year 2100: what is later is no time."""
 _EXTENSION = re.compile(r"^[0-9]{2,6}$")
 _NO_NUMBER = frozenset({"", "anonymous", "unknown", "unavailable", "restricted", "private", "withheld"})
 _HIDDEN = frozenset({"loopback", "null", "[null]", "error"})
@@ -99,10 +102,10 @@ def moment(event: Event, heard_at: datetime) -> datetime:
 
 def time_of(microseconds: str) -> datetime | None:
     """A time as FreeSWITCH writes it: microseconds since 1970, 0 for never."""
-    if not microseconds.isdecimal() or not microseconds.isascii() or not 0 < len(microseconds) < 18:
+    if not microseconds.isdecimal() or not microseconds.isascii() or len(microseconds) > len(str(_LATEST_US)):
         return None
     value = int(microseconds)
-    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=value) if value else None
+    return _EPOCH + timedelta(microseconds=value) if 0 < value < _LATEST_US else None
 
 
 def known_number(number: str) -> str:
