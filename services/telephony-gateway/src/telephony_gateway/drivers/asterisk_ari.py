@@ -18,7 +18,7 @@ from telephony_gateway.domain.pbx_events import PbxEvent
 from telephony_gateway.drivers.asterisk_ari_interpreter import APPLICATION, REPLACED, AsteriskAriInterpreter
 from telephony_gateway.drivers.asterisk_ari_messages import MAX_ANSWER, MAX_MESSAGE, PREFIX
 from telephony_gateway.drivers.connection import CONNECT_S, READ_BYTES, TICK_S, Broken, Replaced, keep_connected
-from telephony_gateway.drivers.credentials import Credentials, credentials_of
+from telephony_gateway.drivers.credentials import Credentials, credentials_of, setting_of
 from telephony_gateway.drivers.interface import Disconnected, Endpoint, Report
 from telephony_gateway.drivers.interpreter import Wire
 
@@ -48,13 +48,13 @@ class AsteriskAriDriver:
         endpoint: Endpoint,
         credentials: Credentials | None = None,
         *,
-        application: str = APPLICATION,
+        application: str | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self.interpreter = AsteriskAriInterpreter(application)
+        self._application = application or setting_of(endpoint.pbx_id, "APPLICATION", APPLICATION)
+        self.interpreter = AsteriskAriInterpreter(self._application)
         self._endpoint = endpoint
         self._credentials = credentials or credentials_of(endpoint.pbx_id)
-        self._application = application
         self._chance = chance
         self._connection: _Connection | None = None
 

@@ -125,6 +125,8 @@ class AsteriskAriInterpreter:
             self._ask(get("asterisk", "info", only="status"), at)
             for what in SNAPSHOT:
                 self._ask(get(what), at)
+            self._next_beat_at = at
+            self._beat(at)
         else:
             self._come_up(at, ())
             self._say(at)
@@ -356,8 +358,6 @@ class AsteriskAriInterpreter:
         )
         self._come_up(at, self._each(snapshot.answers["endpoints"], to_device), snapshot.started_at)
         self._ask(post("applications", self._story.application, "subscription", eventSource="deviceState:"), at)
-        self._next_beat_at = at
-        self._beat(at)
         for data in snapshot.events:
             try:
                 self._heard_event(to_event(data), at)

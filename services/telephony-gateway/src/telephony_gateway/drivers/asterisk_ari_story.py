@@ -81,7 +81,7 @@ class Story:
         if self.memory.is_full():
             raise Malformed("too many calls")
         plain = [argument for argument in arguments if "=" not in argument]
-        named = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
+        named = {name: value for name, _, value in (a.partition("=") for a in arguments) if value}
         own = {name.removeprefix(VARIABLE_PREFIX): v for name, v in channel.variables.items() if v and is_ours(name)}
         dialled = plain[1] if plain[:1] == [INBOUND] and len(plain) > 1 else channel.exten
         diverted_from = named.pop(DIVERTED_FROM, "") or None
