@@ -4,6 +4,7 @@ What is heard goes to an `Interpreter`, which is pure; what that says is written
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
@@ -97,7 +98,8 @@ class StreamDriver:
         self.interpreter.order(commands, _now())
         self._take(writer)
         if (self._unreported or self._broken) and self._listening is not None:
-            self._listening.reschedule(asyncio.get_running_loop().time())
+            with contextlib.suppress(RuntimeError):  # it wakes up just now
+                self._listening.reschedule(asyncio.get_running_loop().time())
         try:
             await writer.drain()
         except OSError as error:
