@@ -20,8 +20,6 @@ from telephony_gateway.domain.pbx_events import (
     CommandRefused,
     ConnectionLost,
     ConnectionUp,
-    CustomerWaits,
-    LegHeld,
     PbxEvent,
 )
 from telephony_gateway.drivers.connection import StreamDriver, Tap, no_tap
@@ -325,13 +323,14 @@ class FreeswitchEsl:
             self._job_done(event, at)
         elif name == "CHANNEL_PARK" and event["Unique-ID"] in self._awaited:
             self._picked_up(event["Unique-ID"], at)
+        elif name == "CHANNEL_PARK":
+            self._play(event["Unique-ID"])
         elif name == "CHANNEL_BRIDGE":
             for end in "AB":
                 self._bridging.pop(event[f"Bridge-{end}-Unique-ID"], None)
         elif name in ("CHANNEL_HANGUP", "CHANNEL_DESTROY"):
             self._awaited.pop(event["Unique-ID"], None)
             self._bridging.pop(event["Unique-ID"], None)
-        self._play_music()
 
     def _job_done(self, event: Event, at: datetime) -> None:
         result = event["_body"].strip()
@@ -360,15 +359,14 @@ class FreeswitchEsl:
         for step in awaited.then:
             self._api(step, "api", uid=uid)
 
-    def _play_music(self) -> None:
-        """To those whom the dialplan leaves in silence."""
-        for event in self.calls.events:
-            if isinstance(event, CustomerWaits | LegHeld) and self._dialplan.music:
-                call = self.calls.calls.get(event.call)
-                customer = call.customer if call is not None else None
-                if customer is not None and customer.parked and customer.is_live:
-                    self._api(play(customer.uid, self._dialplan.music), "api")
-        self._collect()
+    def _play(self, uid: str) -> None:
+        """To a customer whom the dialplan leaves in silence: music, or ringing on the way to another agent."""
+        channel = self.calls.channels.get(uid)
+        call = self.calls.call_of(channel) if channel is not None else None
+        if call is None or call.customer is not channel or not call.customer.is_live:
+            return
+        rings = call.transfer is not None and call.transfer.to
+        self._api(play(uid, self._dialplan.ringing if rings else self._dialplan.music), "api")
 
     def _tidy(self, at: datetime) -> None:
         """End what nobody needs, and legs that were to be bridged and are not."""

@@ -309,7 +309,6 @@ def _blind_transfer(command: BlindTransfer, call: Call, calls: Calls, dialplan: 
             _set(leg.channel.uid, "park_after_bridge", ""),
             *_to_waiting(customer, "transfer", dialplan),
             kill(leg.channel.uid),
-            play(customer.uid, dialplan.ringing),
             job,
         ],
         [Awaited(call.name, uid, _until(command.timeout_s, at), (bridge(customer.uid, uid),))],
