@@ -71,7 +71,7 @@ def _scenario(day: Day) -> dict[str, Any]:
             }
             for seat in day.seats
         },
-        "order": "longest_idle",
+        "agent_order": "longest_idle",
         "happened": {_MEASURES[name]: value for name, value in day.recorded.items()},
     }
 

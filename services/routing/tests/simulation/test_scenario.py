@@ -37,7 +37,7 @@ def faults(folder: Path, text: str) -> list[tuple[int, str, str]]:
 
 def test_what_is_left_out_has_a_default(tmp_path: Path) -> None:
     scenario = load(written(tmp_path, GOOD))
-    assert (scenario.service_level_s, scenario.order, scenario.time.drain) == (20, "longest_idle", False)
+    assert (scenario.service_level_s, scenario.agent_order, scenario.time.drain) == (20, "longest_idle", False)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_what_is_left_out_has_a_default(tmp_path: Path) -> None:
         ("agents: [2, 3]", "agents: [2, -3]", 11, "groups.team.agents.1", "greater than or equal to 0"),
         ("skills: {sales: 50}", "skills: {sales: 40}", 4, "types.sales", "no group can serve it"),
         ("skills: {sales: 50}", "skills: {sales: 500}", 12, "groups.team.skills.sales", "less than or equal to 100"),
-        ("groups:", "order: alphabetical\ngroups:", 9, "order", "longest_idle"),
+        ("groups:", "agent_order: alphabetical\ngroups:", 9, "agent_order", "longest_idle"),
         ("groups:", "rules: [{name: all, then: {}}]\ngroups:", 9, "rules.0", "queue is missing"),
         ("groups:", "rules: [{name: a, then: {queue: nowhere}}]\ngroups:", 9, "rules.0.then.queue", "no queue nowhere"),
         ("groups:", "queues: {a: {steps: [{after_s: 9, queue: a}]}}\ngroups:", 9, "queues", "round"),

@@ -160,7 +160,7 @@ def test_longest_idle_with_servers_of_different_speed(calls: int) -> None:
                 f"server{n}": {"agents": 1, "service_s": {"call": exponential(3600 / rate)}}
                 for n, rate in enumerate(rates)
             },
-            order="longest_idle",
+            agent_order="longest_idle",
         ),
         replications=1,
         seed=1,
@@ -191,7 +191,7 @@ def pooled(groups: dict[str, Any], calls: int) -> Results:
             },
             groups=groups,
             lines={"trunks": 120},
-            order="longest_idle",
+            agent_order="longest_idle",
         ),
         replications=1,
         seed=3,

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from random import Random
 
-from routing.simulation.scenario import CallType, RecordedCall, Time
+from routing.simulation.scenario import Arrival, CallType, Time
 
 
-def arriving(call_type: CallType, time: Time, chance: Random, shared: Random) -> Iterator[RecordedCall]:
+def arriving(call_type: CallType, time: Time, chance: Random, shared: Random) -> Iterator[Arrival]:
     """The calls of one replication in the order of their times, within the horizon.
 
     ``chance`` is this type's; ``shared`` gives every type with the same factor the same draw.
@@ -20,7 +20,7 @@ def arriving(call_type: CallType, time: Time, chance: Random, shared: Random) ->
         shape = arrivals.daily_factor.shape
         factor = (shared if arrivals.daily_factor.shared else chance).gammavariate(shape, 1 / shape)
     for at_s in _poisson([rate * factor / 3600 for rate in arrivals.poisson_per_hour or ()], time, chance):
-        yield RecordedCall.model_construct(at_s=at_s, service_s=None, patience_s=None)
+        yield Arrival(at_s)
 
 
 def _poisson(rates: list[float], time: Time, chance: Random) -> Iterator[float]:

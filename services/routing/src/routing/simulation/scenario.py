@@ -3,8 +3,8 @@
 Whatever may change over the day is one value, or a list with one for each period.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -20,7 +20,7 @@ from pydantic import (
 
 from routing.domain.rules import DEFAULT_QUEUE, Choice, Facts, RuleSet, choose, first_fault, read
 from routing.engine import (
-    AgentOrder,
+    ORDERS,
     AgentProfile,
     CancelItem,
     Capacity,
@@ -38,14 +38,10 @@ from routing.engine import (
     Step,
     SubmitItem,
     WorkKind,
-    least_loaded,
-    longest_idle,
 )
 from routing.simulation.distributions import Distribution, NotNegative, Part, Positive, at_least_0, rows
 from routing.simulation.document import BadDocument, Document
 from routing.simulation.document import Field as FieldPath
-
-ORDERS: Mapping[str, AgentOrder] = {"longest_idle": longest_idle, "least_loaded": least_loaded}
 
 
 def _known_order(name: str) -> str:
@@ -97,12 +93,13 @@ class DailyFactor(Part):
     """Types that share it have the same factor (when they give the same shape)."""
 
 
-class RecordedCall(Part):
-    """One call of a recording; what it does not say is drawn."""
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A call that comes; what a recording does not say of it is drawn."""
 
     at_s: float
-    service_s: float | None
-    patience_s: float | None
+    service_s: float | None = None
+    patience_s: float | None = None
 
 
 class Recorded(Part):
@@ -116,7 +113,7 @@ class Recorded(Part):
     patience: str | None = None
     where: dict[str, str] = Field(default={})
     """Only rows with these values: ``{type: NW}``."""
-    _calls: list[RecordedCall] = PrivateAttr(default=[])
+    _calls: list[Arrival] = PrivateAttr(default=[])
 
     @model_validator(mode="after")
     def _read(self, info: ValidationInfo) -> "Recorded":
@@ -126,7 +123,7 @@ class Recorded(Part):
         columns = [c for c in (self.time, self.service, self.patience, *self.where) if c is not None]
         self._calls = sorted(
             (
-                RecordedCall(
+                Arrival(
                     at_s=at_least_0(row, self.time),
                     service_s=cell(row, self.service),
                     patience_s=cell(row, self.patience),
@@ -141,7 +138,7 @@ class Recorded(Part):
         return self
 
     @property
-    def calls(self) -> list[RecordedCall]:
+    def calls(self) -> list[Arrival]:
         """In the order of their times."""
         return self._calls
 
@@ -183,6 +180,7 @@ class CallType(Part):
     queue: Name | None = None
     requirement: dict[Name, Level] = Field(default={})
     any_of: list[dict[Name, Level]] = Field(default=[])
+    wanted: dict[Name, Level] = Field(default={})
     territory: Name | None = None
     priority: int = 0
     dialled: str | None = None
@@ -222,6 +220,10 @@ class Queue(Part):
     wrap_up_s: NotNegative = 0
     priority: int = 0
     priority_credit_s: NotNegative = 60
+    acceleration: int = 1
+    due_after_s: NotNegative = 0
+    priority_class: int = 0
+    agent_order: Order | None = None
     steps: list[StepPart] = Field(default=[])
 
     @model_validator(mode="after")
@@ -236,6 +238,10 @@ class Queue(Part):
             wrap_up_ms=round(self.wrap_up_s * 1000),
             priority=self.priority,
             priority_credit_ms=round(self.priority_credit_s * 1000),
+            acceleration=self.acceleration,
+            due_after_ms=round(self.due_after_s * 1000),
+            priority_class=self.priority_class,
+            order=None if self.agent_order is None else ORDERS[self.agent_order],
             steps=tuple(step.step for step in self.steps),
         )
 
@@ -281,7 +287,8 @@ class Scenario(Part):
     groups: dict[Name, Group] = Field(min_length=1)
     queues: dict[Name, Queue] = Field(default={})
     lines: Lines = Lines()
-    order: Order = "longest_idle"
+    agent_order: Order = "longest_idle"
+    """Where a queue has none of its own."""
     exclusive: list[WorkKind] = Field(default=[WorkKind.CALL])
     weights: dict[WorkKind, Annotated[int, Field(ge=1)]] = Field(default={})
     rules: list[dict[str, Any]] = Field(default=[])
@@ -302,7 +309,7 @@ class Scenario(Part):
         Raises:
             EngineRefusal: queues overflow in a circle, or to one that is not there.
         """
-        engine = Engine(new_assignment_id, self.settings, ORDERS[self.order])
+        engine = Engine(new_assignment_id, self.settings, ORDERS[self.agent_order])
         queues = {DEFAULT_QUEUE: Queue(), **self.queues}
         for name, queue in queues.items():
             engine.step(PutQueue(replace(queue.config(name), steps=())), 0)
@@ -313,10 +320,10 @@ class Scenario(Part):
     def choice(self, call_type: CallType) -> tuple[str, Requirement, int]:
         """Where calls of a type go: queue, requirement, priority."""
         if not self.rules:
-            requirement = Requirement.of(call_type.requirement, call_type.territory, call_type.any_of)
+            requirement = Requirement.of(call_type.requirement, call_type.territory, call_type.any_of, call_type.wanted)
             return call_type.queue or DEFAULT_QUEUE, requirement, call_type.priority
         chosen = self._chosen(read(1, {"rules": self.rules}), call_type)
-        requirement = Requirement.of(chosen.requirement, chosen.territory, chosen.any_of)
+        requirement = Requirement.of(chosen.requirement, chosen.territory, chosen.any_of, chosen.wanted)
         return chosen.queue, requirement, chosen.priority
 
     def _chosen(self, rules: RuleSet, call_type: CallType) -> Choice:

@@ -30,7 +30,7 @@ from routing.engine import (
 from routing.simulation.arrivals import arriving
 from routing.simulation.distributions import Sampler
 from routing.simulation.observations import GroupClock, Observations, Slots, Tally
-from routing.simulation.scenario import RecordedCall, Retrial, Scenario
+from routing.simulation.scenario import Arrival, Retrial, Scenario
 
 Staffing = Mapping[str, Sequence[int]]
 """Per group, how many agents there are in each period."""
@@ -63,7 +63,7 @@ class _Kind:
         self.kind = call_type.kind
         self.retrial = call_type.retrial
         self.queue, self.requirement, self.priority = scenario.choice(call_type)
-        self.calls: Iterator[RecordedCall] = arriving(
+        self.calls: Iterator[Arrival] = arriving(
             call_type, scenario.time, streams(f"{name}/arrivals"), streams("factor")
         )
         own = {group: by.service_s[name] for group, by in scenario.groups.items() if name in by.service_s}
@@ -77,7 +77,7 @@ class _Kind:
         }
         self.retries = streams(f"{name}/retrials")
 
-    def draw(self, now: int, recorded: RecordedCall | None) -> tuple[list[int], int | None]:
+    def draw(self, now: int, recorded: Arrival | None) -> tuple[list[int], int | None]:
         """Service times by ``service_of``, and the patience; ``recorded`` is None for those who call again."""
         services, patiences = self._chance["/again" if recorded is None else ""]
         period = now // self._period_ms
@@ -177,7 +177,7 @@ class _World:
         if call is not None:
             self._at(round(call.at_s * 1000), self._arrive, (kind, call))
 
-    def _arrive(self, arrival: tuple[_Kind, RecordedCall], now: int) -> None:
+    def _arrive(self, arrival: tuple[_Kind, Arrival], now: int) -> None:
         kind, call = arrival
         self._expect(kind)
         self._enter(kind, now, call)
@@ -186,7 +186,7 @@ class _World:
         if now < self._horizon:
             self._enter(kind, now, None)
 
-    def _enter(self, kind: _Kind, now: int, call: RecordedCall | None) -> None:
+    def _enter(self, kind: _Kind, now: int, call: Arrival | None) -> None:
         """Somebody calls; again, if there is no ``call`` that was to come."""
         slot = self._slots.of(now)
         tally = self._uncounted if slot is None else self._tallies[kind.name][slot]
