@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 from cordboard_chassis.testing.deployment import eventually
-from live_lab import HOST, NAMED, PORT, Phones, absent, crash, start, stop_orderly
+from live_lab import HOST, NAMED, PORT, Phones, absent, crash, left_over, start, stop_orderly
 from live_scene import WITHIN_S, Scene
 from telephony_gateway.domain.words import LegState
 from telephony_gateway.drivers.interface import (
@@ -433,6 +433,7 @@ async def test_connection_cut_in_mid_call(phones: Phones, cable: Cable) -> None:
         assert scene.call(gone).is_cleared
         await scene.order(HangUp(command_id=uuid4(), call=call))
         assert (await scene.cleared(call))["ended_by"] == "gateway"
+        await eventually(lambda: not left_over(), timeout_s=WITHIN_S)
     finally:
         await scene.stop()
 

@@ -65,6 +65,9 @@ def _forget_gone(story: Story, channels: Mapping[str, Channel], members: frozens
         if call.customer is not None and story.memory.find(call.customer.channel) is None:
             call.customer = None
             if call.direction is Direction.INBOUND or not call.legs:
+                # Agents who are still there are found again, as what is left of a call that is over.
+                for channel in list(call.legs):
+                    story.memory.forget(channel)
                 story.memory.end_call(call)
         elif call.customer is None and not call.legs:
             story.memory.end_call(call)

@@ -198,7 +198,8 @@ class Story:
     def adopt_failed(self, leg: Leg, at: datetime) -> None:
         """A leg ends and nothing said to which call it belonged: somebody was called for a customer not yet dialled."""
         self._bind(leg, at)
-        if leg.call is not None or our_names(leg.channel) is not None or not leg.presented:
+        known = leg.call is not None or our_names(leg.channel) is not None
+        if known or leg.up_at is not None or not leg.presented:
             return
         call = Call(leg.alias or leg.channel, Direction.OUTBOUND, leg.initiated_at or at, dialled=leg.presented)
         self.memory.add_call(call)
