@@ -363,10 +363,12 @@ class FreeswitchEsl:
         """To a customer whom the dialplan leaves in silence: music, or ringing on the way to another agent."""
         channel = self.calls.channels.get(uid)
         call = self.calls.call_of(channel) if channel is not None else None
-        if call is None or call.customer is not channel or not call.customer.is_live:
+        if channel is None or call is None or call.customer is not channel or not channel.is_live:
             return
         rings = call.transfer is not None and call.transfer.to
-        self._api(play(uid, self._dialplan.ringing if rings else self._dialplan.music), "api")
+        what = self._dialplan.ringing if rings else self._dialplan.music
+        if what:
+            self._api(play(uid, what), "api")
 
     def _tidy(self, at: datetime) -> None:
         """End what nobody needs, and legs that were to be bridged and are not."""
@@ -580,7 +582,18 @@ def _as_event(row: Row, at: datetime) -> Event:
 class FreeswitchEslDriver(StreamDriver):
     """See `interface.Driver`."""
 
-    def __init__(self, endpoint: Endpoint, *, chance: Callable[[], float] = random.random, tap: Tap = no_tap) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        dialplan: Dialplan = Dialplan(),  # noqa: B008 (immutable)
+        chance: Callable[[], float] = random.random,
+        tap: Tap = no_tap,
+    ) -> None:
         credentials = credentials_of(endpoint.pbx_id)
-        interpreter = FreeswitchEsl(credentials, count=lambda why: MALFORMED.labels(pbx=endpoint.pbx_id, why=why).inc())
+        interpreter = FreeswitchEsl(
+            credentials,
+            dialplan=dialplan,
+            count=lambda why: MALFORMED.labels(pbx=endpoint.pbx_id, why=why).inc(),
+        )
         super().__init__(endpoint, interpreter, credentials, chance=chance, tap=tap)

@@ -74,7 +74,7 @@ class Dialplan:
     outbound_context: str = "from-agent"
     """Numbers outside are dialled here."""
     music: str = "local_stream://moh"
-    """Played to callers that the dialplan only parks."""
+    """Played to callers that the dialplan only parks; empty: nothing is."""
     ringing: str = "tone_stream://%(1000,4000,450);loops=-1"
     """Played while the customer is given to another agent without asking: China's ring-back tone (GB/T 3380)."""
 

@@ -12,12 +12,16 @@ from telephony_gateway.domain.pbx_events import PbxEvent
 from telephony_gateway.drivers.asterisk_ami import AsteriskAmiDriver
 from telephony_gateway.drivers.connection import Tap
 from telephony_gateway.drivers.credentials import credentials_of
+from telephony_gateway.drivers.freeswitch_esl import FreeswitchEslDriver
+from telephony_gateway.drivers.freeswitch_esl_commands import Dialplan
 from telephony_gateway.drivers.interface import Driver, Endpoint
 from telephony_gateway.replay.drivers import REPLAYABLE
 from telephony_gateway.replay.recorder import Recorder, write_expectation
 
 RECORDABLE: Mapping[str, Callable[[Endpoint, Tap], Driver]] = {
     "asterisk-ami": lambda endpoint, tap: AsteriskAmiDriver(endpoint, tap=tap),
+    # Whoever only listens plays no music to those who wait.
+    "freeswitch-esl": lambda endpoint, tap: FreeswitchEslDriver(endpoint, dialplan=Dialplan(music=""), tap=tap),
 }
 
 
