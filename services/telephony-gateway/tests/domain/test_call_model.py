@@ -26,11 +26,13 @@ from telephony_gateway.domain.pbx_events import (
     ConnectionUp,
     CustomerAlerting,
     CustomerAnswered,
+    CustomerLeft,
     CustomerWaits,
     DigitPressed,
     LegAlerting,
     LegAnswered,
     LegCleared,
+    LegDiverted,
     LegFailed,
     LegHeld,
     LegInitiated,
@@ -631,3 +633,51 @@ def test_an_agent_who_hangs_up_while_ringing_declines() -> None:
     declined = control.leave(call, agent, uuid4(), at(2))
     assert kinds(call, declined) == ["connection-failed"]
     assert declined.connections[0].failure is FailureReason.DECLINED
+
+
+def test_a_call_that_the_pbx_distributes_is_offered_only_when_it_waits_for_us() -> None:
+    event = CallOffered(at=at(0), call="c1", direction=Direction.INBOUND, dialled="4008100", waits=False)
+    call = new_call("pbx-1", LINE, event)
+    assert kinds(None, call) == []
+    waits = played(call, CustomerWaits(at=at(3), call="c1"))
+    assert (kinds(call, waits), waits.offered_at) == (["offered"], at(0))
+    assert kinds(waits, played(waits, CustomerWaits(at=at(9), call="c1"))) == []
+
+
+def test_agents_who_stay_after_the_customer_left_talk_no_more_with_them() -> None:
+    call, leg = talking()
+    left = played(call, CustomerLeft(at=at(20), call="c1", by=Party.CUSTOMER, cause="16"))
+    assert not left.is_cleared and left.leg(leg).is_live, "their phone is not free yet"  # type: ignore[union-attr]
+    over = played(
+        left,
+        LegCleared(at=at(25), call="c1", leg=leg),
+        CallCleared(at=at(25), call="c1", by=Party.GATEWAY),
+    )
+    assert over.talk == (Span(at(5), at(20)),)
+    assert (over.cleared_at, over.cleared_by, over.cause) == (at(25), Party.CUSTOMER, "16")
+
+
+def test_a_device_that_passes_the_call_on_has_not_failed_to_answer() -> None:
+    chosen = assigned()
+    leg = str(chosen.assignment_id)
+    ringing = control.connect(offered(), chosen, at(0))
+    passed_on = played(ringing, LegDiverted(at=at(1), call="c1", leg=leg, to="1003"))
+    assert passed_on.leg(leg).failure is FailureReason.DIVERTED  # type: ignore[union-attr]
+    assert passed_on.leg(leg).diverted_to == "1003"  # type: ignore[union-attr]
+    assert kinds(ringing, passed_on) == ["connection-failed"]
+
+
+def test_whom_the_gateway_took_away_for_good_was_talked_with_until_then() -> None:
+    call, leg = talking()
+    asked = "asked"
+    held = played(call, LegHeld(at=at(10), call="c1", leg=leg, by=Party.GATEWAY))
+    assert played(held, CallCleared(at=at(20), call="c1", by=Party.CUSTOMER)).talk == (Span(at(5), at(20)),)
+    given = played(
+        held,
+        LegInitiated(at=at(11), call="c1", leg=asked, device="1002", consults=leg),
+        LegAnswered(at=at(12), call="c1", leg=asked),
+        CallTransferred(at=at(15), call="c1", leg=asked, from_leg=leg, by=Party.GATEWAY),
+        LegCleared(at=at(15), call="c1", leg=leg),
+        CallCleared(at=at(30), call="c1", by=Party.CUSTOMER),
+    )
+    assert given.talk == (Span(at(5), at(10)), Span(at(15), at(30)))

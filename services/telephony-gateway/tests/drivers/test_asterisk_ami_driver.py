@@ -4,14 +4,17 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 import pytest_asyncio
 from cordboard_chassis.testing.deployment import eventually
 from telephony_gateway.drivers import asterisk_ami, connection
-from telephony_gateway.drivers.asterisk_ami import AsteriskAmiDriver
+from telephony_gateway.drivers.asterisk_ami import AsteriskAmi, AsteriskAmiDriver
 from telephony_gateway.drivers.asterisk_ami_messages import said
+from telephony_gateway.drivers.asterisk_ami_probe import probe
+from telephony_gateway.drivers.findings import Verdict
 from telephony_gateway.drivers.interface import (
     CallOffered,
     ConnectionLost,
@@ -21,6 +24,9 @@ from telephony_gateway.drivers.interface import (
     HangUp,
     PbxEvent,
 )
+from telephony_gateway.replay.player import play
+from telephony_gateway.replay.recorder import Recorder
+from telephony_gateway.replay.trace import read
 
 GREETING = b"Asterisk Call Manager/11.0.0\r\n"
 LISTS = ("CoreShowChannels", "Status", "BridgeList", "DeviceStateList")
@@ -155,6 +161,38 @@ async def test_who_is_silent_is_pinged_and_given_up(
     await eventually(lambda: "ConnectionLost" in kinds(events))
     lost = next(event for event in events if isinstance(event, ConnectionLost))
     assert lost.reason == "silent for too long"
+
+
+async def test_what_is_recorded_can_be_replayed_and_has_no_secret(pbx: ScriptedAsterisk, tmp_path: Path) -> None:
+    file = tmp_path / "ami.jsonl"
+    with file.open("w", encoding="utf-8") as lines:
+        recorder = Recorder(lines, ("open sesame",))
+        driver = AsteriskAmiDriver(Endpoint("pbx-1", "127.0.0.1", pbx.port), tap=recorder)
+        events: list[PbxEvent] = []
+
+        async def report(event: PbxEvent) -> None:
+            events.append(event)
+
+        running = asyncio.create_task(driver.run(report))
+        await eventually(lambda: kinds(events) == ["ConnectionUp"])
+        pbx.say("Event: Newchannel\r\nChannel: PJSIP/carrier-0\r\nChannelState: 4\r\nUniqueid: 1.0\r\n\r\n")
+        await eventually(lambda: "CallOffered" in kinds(events))
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+    assert "open sesame" not in file.read_text(encoding="utf-8")
+    assert "[removed]" in file.read_text(encoding="utf-8")
+    replayed = play(read(file), AsteriskAmi())
+    assert list(replayed.calls) == ["1.0"]
+
+
+async def test_a_probe_says_in_words_what_is_missing(pbx: ScriptedAsterisk, monkeypatch: pytest.MonkeyPatch) -> None:
+    pbx.login = "Error"
+    (refused,) = await probe(Endpoint("pbx-1", "127.0.0.1", pbx.port))
+    assert (refused.verdict, "login refused" in refused.what) == (Verdict.MISSING, True)
+    monkeypatch.delenv("CORDBOARD_PBX_PBX_1_SECRET")
+    (nothing,) = await probe(Endpoint("pbx-1", "127.0.0.1", pbx.port))
+    assert "CORDBOARD_PBX_PBX_1_SECRET" in nothing.remedy
 
 
 async def test_a_command_for_a_call_that_is_not_there(pbx: ScriptedAsterisk, run: Run) -> None:

@@ -16,6 +16,8 @@ from live_lab import Phones, absent
 from live_scene import WITHIN_S, Scene
 from telephony_gateway.domain.words import LegState
 from telephony_gateway.drivers.asterisk_ami import AsteriskAmiDriver
+from telephony_gateway.drivers.asterisk_ami_probe import probe
+from telephony_gateway.drivers.findings import Verdict
 from telephony_gateway.drivers.interface import (
     AttendedTransfer,
     BlindTransfer,
@@ -218,6 +220,12 @@ async def test_attributes_and_refusals(scene: AmiScene, phones: Phones) -> None:
     assert isinstance(refused, CommandRefused) and refused.reason == "malformed"
     nowhere = await scene.order(HangUp(command_id=uuid4(), call="no-such-call"))
     assert isinstance(nowhere, CommandRefused) and nowhere.reason == "no-such-call"
+
+
+async def test_a_probe_finds_nothing_missing(scene: AmiScene) -> None:
+    found = await probe(Endpoint("lab", scene.host, scene.port))
+    assert [finding for finding in found if finding.verdict is Verdict.MISSING] == []
+    assert any("says which call waits" in finding.what for finding in found)
 
 
 async def test_another_gateway_takes_over_in_mid_call(scene: AmiScene, phones: Phones) -> None:
