@@ -1,9 +1,9 @@
 """The figures of a simulation, with confidence intervals, per type, group and period.
 
-Times are in seconds, shares between 0 and 1. *Offered* are all calls; *entered* are those that were not blocked. The
-service level has several definitions in use; the first three are Cisco's service level types (Unified Contact Center
-Enterprise Reporting User Guide, "Service level": abandoned calls have a negative impact, are ignored, have a positive
-impact), the fourth is the distribution of the wait of those who were served. In time means within ``service_level_s``.
+Times are in seconds, shares between 0 and 1. *Offered* are all calls, *entered* those that were not blocked; in time
+means within ``service_level_s``. The service level has four definitions in use, all of them in Cisco's Unified CCX
+Historical Reports User Guide (7.0, "Percentage of service level met"): negative abandon (``service_level``), without
+abandon, positive abandon, only handled (``service_level_of_served``).
 """
 
 from bisect import bisect_right

@@ -61,7 +61,7 @@ PerPeriod = Annotated[
 ]
 """One value for all periods, or one for each."""
 
-Name = Annotated[str, StringConstraints(pattern=r"^[^\s/:]{1,64}$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[^\s/]{1,100}$")]
 Level = Annotated[int, Field(ge=0, le=100)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0, le=100_000)]
