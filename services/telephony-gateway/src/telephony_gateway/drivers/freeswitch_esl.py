@@ -9,7 +9,7 @@ of channels and bridges (`freeswitch_esl_calls`).
 import random
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from prometheus_client import Counter
@@ -61,6 +61,8 @@ SETTLED = timedelta(seconds=1)
 """A recorded gateway that asks no more for so long has asked what it wanted."""
 NOT_BRIDGED = timedelta(seconds=2)
 """``uuid_bridge`` may say ``+OK`` and do nothing, if the other side hung up in that moment."""
+NEVER_CAME = timedelta(seconds=10)
+"""After its time is up a leg that was asked for, and of which nothing was heard, is forgotten."""
 DUMPS_AT_ONCE = 50
 MAX_LATER = 20_000
 """Events that may come while the snapshot does: 2,000 calls are asked about in a few seconds."""
@@ -385,7 +387,9 @@ class FreeswitchEsl:
     def _end_ringing(self, at: datetime) -> None:
         for uid, awaited in list(self._awaited.items()):
             channel = self.calls.channels.get(uid)
-            if at >= awaited.until and channel is not None and channel.answered_at is None:
+            if channel is None and at - awaited.until > NEVER_CAME:
+                del self._awaited[uid]
+            elif at >= awaited.until and channel is not None and channel.answered_at is None:
                 del self._awaited[uid]
                 self.calls.killed(uid)
                 self._api(kill(uid, "NO_ANSWER"), "api")
@@ -507,7 +511,9 @@ class FreeswitchEsl:
                     self._say(line(f"bgapi {text}", f"Job-UUID: {uid}"), _Asked("job", order, uid))
                 case Api():
                     self._api(step, "api", order)
-        self._awaited |= {awaited.uid: awaited for awaited in plan.awaits}
+        for awaited in plan.awaits:
+            known = self._awaited.get(awaited.uid)
+            self._awaited[awaited.uid] = awaited if known is None else replace(awaited, until=known.until)
 
     def _refuse(self, command: Command, at: datetime, reason: str, detail: str) -> None:
         self._events.append(CommandRefused(at=at, command_id=command.command_id, reason=reason, detail=detail[:200]))

@@ -153,6 +153,8 @@ class Call:
     commanded: bool = False
     """The gateway has ordered to move the customer, or somebody to them."""
     killed: bool = False
+    kept: bool = False
+    """The PBX has been told not to hang up the customer when the agent leaves."""
     customer_alerting_told: bool = False
     customer_answered_told: bool = False
     left_told: bool = False
@@ -286,9 +288,7 @@ class Calls:
         if channel is None:
             self.unnoticed["no-channel"] += 1
             return None
-        for name in (CALL_VARIABLE, LEG_VARIABLE, CONSULTS_VARIABLE, NUMBER_VARIABLE):
-            if value := event[f"variable_{name}"]:
-                channel.variables[name] = value
+        note_variables(channel, event)
         self._count_device(channel, 1, at)
         self._place(channel)
         return channel
@@ -379,7 +379,7 @@ class Calls:
         """What a gateway wrote on the channel."""
         variables = channel.variables
         call, leg = variables.get(CALL_VARIABLE), variables.get(LEG_VARIABLE)
-        if not call or not leg or channel.incoming or channel.parent:
+        if not call or not leg or channel.incoming:
             return None
         return Ordered(
             call, leg, channel.user, variables.get(CONSULTS_VARIABLE, ""), variables.get(NUMBER_VARIABLE, "")
@@ -387,6 +387,8 @@ class Calls:
 
     def _place_ordered(self, channel: Channel, ordered: Ordered) -> bool:
         call = self.calls.get(ordered.call)
+        if call is None and not ordered.number and channel.uid in self._ordered and channel.is_live:
+            self.orphans.append(channel.uid)  # the call ended before its phone began to ring
         if call is None and ordered.number:
             call = self._offer(ordered.call, Direction.OUTBOUND, channel.created_at, ordered.number)
         if call is None or call.leg(ordered.leg) is not None:
@@ -1051,7 +1053,7 @@ class Calls:
 
     def originate_failed(self, uid: str, device: str, number: str, cause: str, at: datetime) -> None:
         """A leg that was asked for never came to be: its phone is not registered, for example."""
-        if self.channels.was(uid) or not device:
+        if self.channels.was(uid) or not device or (not uid and cause not in _NOT_THERE):
             return
         channel = Channel(uid, device, at, Kind.PHONE, incoming=False, user=device, hung_at=at, cause=cause)
         ordered = self._ordered.pop(uid, None)
@@ -1142,9 +1144,8 @@ class Calls:
 
     def _refresh(self, channel: Channel, event: Event, row: Mapping[str, str], at: datetime) -> None:
         self.channels.update(channel, event, at)
-        for name in (CALL_VARIABLE, LEG_VARIABLE, CONSULTS_VARIABLE, NUMBER_VARIABLE):
-            if value := event[f"variable_{name}"]:
-                channel.variables[name] = value
+        note_variables(channel, event)
+        channel.attributes = attributes_of(event)
         channel.application = row.get("application", "")
         channel.dialled = event["variable_cc_did"] or row.get("initial_dest", "") or channel.dialled
         channel.number = row.get("initial_cid_num", "") or channel.number if channel.incoming else channel.number
@@ -1210,6 +1211,7 @@ class Calls:
             from_name=customer.caller_name if customer is not None else "",
             trunk=(customer.profile or None) if customer is not None else None,
             diverted_from=(customer.diverted_from or None) if customer is not None else None,
+            attributes=customer.attributes if customer is not None else {},
             offered_at=call.offered_at,
             waits=call.waits,
             customer_answered_at=answered_at,
@@ -1246,6 +1248,13 @@ class Calls:
 
 def _named(call: Call, leg: Leg) -> dict[str, str]:
     return {"call": call.name, "leg": leg.name, "device": leg.device}
+
+
+def note_variables(channel: Channel, event: Event) -> None:
+    """What a gateway has written on a channel."""
+    for name in (CALL_VARIABLE, LEG_VARIABLE, CONSULTS_VARIABLE, NUMBER_VARIABLE):
+        if value := event[f"variable_{name}"]:
+            channel.variables[name] = unquote(value)
 
 
 def attributes_of(event: Event) -> dict[str, str]:

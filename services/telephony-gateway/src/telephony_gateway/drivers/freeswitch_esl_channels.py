@@ -70,6 +70,8 @@ class Channel:
     """The conference in which it is."""
     variables: dict[str, str] = field(default_factory=dict)
     """What a gateway wrote on it."""
+    attributes: dict[str, str] = field(default_factory=dict)
+    """From a snapshot only."""
     application: str = ""
     """From a snapshot only."""
     was_bridged: bool = False

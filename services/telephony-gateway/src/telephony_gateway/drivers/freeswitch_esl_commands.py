@@ -243,7 +243,11 @@ def _connect(command: Connect, call: Call, calls: Calls, _dialplan: Dialplan, at
         command.leg, command.device, command.timeout_s, call.name, "&park()", number, command.caller_name
     )
     calls.expect(uid, Ordered(call.name, command.leg, command.device))
-    return Plan([job], [Awaited(call.name, uid, _until(command.timeout_s, at), (bridge(customer.uid, uid),))])
+    then: tuple[Api, ...] = (bridge(customer.uid, uid),)
+    if call.kept:
+        call.kept = False
+        then = (_set(customer.uid, "park_after_bridge", ""), *then)
+    return Plan([job], [Awaited(call.name, uid, _until(command.timeout_s, at), then)])
 
 
 def _clear_leg(command: ClearLeg, call: Call, calls: Calls, _dialplan: Dialplan, _at: datetime) -> Plan:
@@ -257,6 +261,7 @@ def _clear_leg(command: ClearLeg, call: Call, calls: Calls, _dialplan: Dialplan,
     if leg.connected and call.customer is not None and call.customer.is_live:
         # Else the PBX would hang up whom the agent talks to.
         says.append(_set(call.customer.uid, "park_after_bridge", "true"))
+        call.kept = True
     calls.killed(leg.channel.uid)
     answered = leg.channel.answered_at is not None
     return Plan([*says, kill(leg.channel.uid, "NORMAL_CLEARING" if answered else "ORIGINATOR_CANCEL")])
