@@ -13,6 +13,10 @@ class NoHistory(Exception):
     """There is no git here, or no such revision."""
 
 
+class NoGit(NoHistory):
+    """There is no git here."""
+
+
 def default_bases(repository: Path, folders: Sequence[str]) -> list[str]:
     """The revisions that a change must not break, as far as they exist.
 
@@ -65,6 +69,8 @@ def _resolve(repository: Path, revision: str) -> str:
 def _git_or_none(repository: Path, *arguments: str) -> str | None:
     try:
         return _git(repository, *arguments).strip() or None
+    except NoGit:
+        raise
     except NoHistory:
         return None
 
@@ -77,7 +83,7 @@ def _run(repository: Path, *arguments: str) -> bytes:
     try:
         done = subprocess.run(["git", "-C", str(repository), *arguments], capture_output=True, check=True)
     except FileNotFoundError as error:
-        raise NoHistory("git is not installed") from error
+        raise NoGit("git is not installed") from error
     except subprocess.CalledProcessError as error:
         raise NoHistory(error.stderr.decode(errors="replace").strip() or f"git {arguments[0]} failed") from error
     return done.stdout
