@@ -89,6 +89,25 @@ async def test_a_queue_says_in_which_order_its_work_goes(centre):
 
 
 @pytest.mark.asyncio(loop_scope="session")
+async def test_a_call_waits_for_a_named_agent_while_the_rule_has_patience(centre):
+    wanted = {"queue": "default", "preferred_agent": "a1", "patience_s": 600}
+    await centre.rules({"name": "named", "when": {"dialled": ["3"]}, "then": wanted})
+    await centre.agent("a1", ready=False)
+    await centre.mode("a1", "not_ready", "back soon")
+    await centre.agent("a2")
+    call = centre.call(dialled="3")
+    await call.tell(call.offer())
+    item = await centre.ends(call.call_id, "waiting")
+    assert (item["preferred_agent"], item["preferred_until"] is not None) == ("a1", True)
+    found = await centre.ok("GET", f"/v1/work-items/{item['work_item_id']}/explain")
+    assert {c["agent_id"]: c["obstacles"] for c in found["candidates"]}["a2"] == ["reserved a1"]
+    await centre.mode("a1", "ready")
+    assert (await centre.offered(call.call_id)).assignment.agent_id == "a1"
+    await centre.mode("a1", "offline")
+    assert (await centre.offered(call.call_id, "a2")).assignment.agent_id == "a2"
+
+
+@pytest.mark.asyncio(loop_scope="session")
 async def test_a_queue_has_its_own_order_of_agents(centre):
     await centre.queue("best", agent_order="best_skill")
     assert (await centre.ok("GET", "/v1/workspaces/main/queues/best"))["agent_order"] == "best_skill"

@@ -125,6 +125,7 @@ class Work:
     customer_name: str = ""
     customer_tier: str | None = None
     preferred_agent: str | None = None
+    preferred_until: datetime | None = None
     pbx_id: str | None = None
     from_number: str | None = None
     dialled: str | None = None
@@ -156,6 +157,7 @@ class Work:
             step=self.step,
             queued_at=None if self.queued_at is None else milliseconds(self.queued_at),
             due_at=None if self.due_at is None else milliseconds(self.due_at),
+            preferred_until=None if self.preferred_until is None else milliseconds(self.preferred_until),
         )
 
 
@@ -415,6 +417,7 @@ class LiveWorkspace:
         work.queue, work.priority = item.queue, item.priority
         work.step, work.queued_at = item.step, None if item.queued_at is None else moment(item.queued_at)
         work.due_at = None if item.due_at is None else moment(item.due_at)
+        work.preferred_until = None if item.preferred_until is None else moment(item.preferred_until)
         work.requirement = dict(item.requirement.skills)
         work.any_of = [dict(group) for group in item.requirement.any_of]
         work.wanted = dict(item.requirement.wanted)

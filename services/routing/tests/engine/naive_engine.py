@@ -202,6 +202,7 @@ class NaiveEngine:
             and not any(w.item.kind in self.settings.exclusive for w in self.held(agent))
             and self.has_room(work.item.kind, agent)
             and not (work.avoid == agent.agent_id and self.now < work.avoid_until)
+            and (work.item.preferred_until is None or work.item.preferred_agent == agent.agent_id)
         )
 
     def state_of(self, agent: NaiveAgent) -> AgentState:
@@ -243,7 +244,27 @@ class NaiveEngine:
 
     def place(self, work: NaiveItem) -> None:
         work.state, work.agent, work.assignment_id = ItemState.WAITING, None, None
+        self.give_up_preferred(work)
         self.offer(work, [a for a in self.agents.values() if a not in self.freed])
+
+    def give_up_preferred(self, work: NaiveItem) -> bool:
+        """No item waits for an agent alone who cannot have it."""
+        item = work.item
+        agent = self.agents.get(item.preferred_agent or "")
+        if item.preferred_until is None or (
+            agent is not None and self.can_do(work, agent) and work.avoid != agent.agent_id
+        ):
+            return False
+        work.item = replace(item, preferred_until=None)
+        return True
+
+    def released(self) -> list[NaiveItem]:
+        """What waited for an agent alone who cannot have it any more."""
+        return [w for w in self.items.values() if w.state == ItemState.WAITING and self.give_up_preferred(w)]
+
+    def place_all(self, works: list[NaiveItem]) -> None:
+        for work in sorted(works, key=self.urgency):
+            self.place(work)
 
     def serve_freed(self) -> None:
         while self.freed:
@@ -314,19 +335,21 @@ class NaiveEngine:
         else:
             agent.profile = input.profile
             self.freed.append(agent)
+            self.place_all(self.released())
             self.serve_freed()
 
     def on_RemoveAgent(self, input: RemoveAgent) -> None:  # noqa: N802
         agent = self.known(input.agent_id)
         if self.held(agent, ItemState.ACCEPTED):
             raise Refuses
-        offered = self.held(agent, ItemState.OFFERED)
-        for work in offered:
+        agent.mode = Mode.OFFLINE
+        self.freed.append(agent)
+        works = self.released() + self.held(agent, ItemState.OFFERED)
+        for work in self.held(agent, ItemState.OFFERED):
             self.free(work)
         self.freed.clear()
         del self.agents[input.agent_id]
-        for work in sorted(offered, key=self.urgency):
-            self.place(work)
+        self.place_all(works)
 
     def on_SetMode(self, input: SetMode) -> None:  # noqa: N802
         agent = self.known(input.agent_id)
@@ -339,11 +362,13 @@ class NaiveEngine:
         agent.wrap_up_until = None
         agent.misses = 0
         self.freed.append(agent)
+        works = self.released()
         if input.mode != Mode.READY:
-            offered = self.held(agent, ItemState.OFFERED)
-            for work in offered:
+            for work in self.held(agent, ItemState.OFFERED):
                 self.free(work)
-            self.pass_on(offered, agent)
+                self.avoid(work, agent)
+                works.append(work)
+        self.place_all(works)
         self.serve_freed()
 
     def on_SetDevice(self, input: SetDevice) -> None:  # noqa: N802
@@ -498,8 +523,11 @@ class NaiveEngine:
             elif what == 2:
                 self.items[id].avoid = None
                 self.retry(self.items[id])
-            else:
+            elif what == 3:
                 self.take_step(self.items[id])
+            else:
+                self.items[id].item = replace(self.items[id].item, preferred_until=None)
+                self.retry(self.items[id])
 
     def take_step(self, work: NaiveItem) -> None:
         step = self.queues[work.item.queue].steps[work.item.step]
@@ -522,6 +550,8 @@ class NaiveEngine:
             if w.state == ItemState.WAITING and steps:
                 since = w.item.submitted_at if w.item.queued_at is None else w.item.queued_at
                 found.append((since + steps[0].after_ms, 3, w.item.item_id))
+            if w.state == ItemState.WAITING and w.item.preferred_until is not None:
+                found.append((w.item.preferred_until, 4, w.item.item_id))
         return found  # type: ignore[return-value]
 
     def on_Settle(self, input: Settle) -> None:  # noqa: N802

@@ -1,6 +1,7 @@
 """A small contact centre for examples that a supervisor would recognise. Times are seconds."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from routing.engine import (
@@ -81,10 +82,13 @@ class Centre:
         prefer: str | None = None,
         any_of: Iterable[dict[str, int]] = (),
         wanted: dict[str, int] | None = None,
+        patience: int | None = None,
     ) -> list[Effect]:
         requirement = Requirement.of(skills or {}, territory, any_of, wanted)
-        submitted_at = (self.seconds - waited) * 1000
-        return self.step(SubmitItem(Item(item, kind, queue, requirement, priority, submitted_at, prefer)))
+        made = Item(item, kind, queue, requirement, priority, (self.seconds - waited) * 1000, prefer)
+        if patience is not None:
+            made = replace(made, preferred_until=(self.seconds + patience) * 1000)
+        return self.step(SubmitItem(made))
 
     def submit_many(self, *items: str, **options: Any) -> None:
         for item in items:

@@ -211,6 +211,7 @@ class EngineMachine(RuleBasedStateMachine):
             priority=data.draw(st.integers(0, 3)),
             submitted_at=self.now - data.draw(st.integers(0, 30)),
             preferred_agent=data.draw(st.none() | st.sampled_from(AGENTS)),
+            preferred_until=data.draw(st.none() | st.integers(0, 30).map(lambda ms: self.now + ms)),
             due_at=data.draw(st.none() | st.integers(-10, 30).map(lambda ms: self.now + ms)),
         )
         self.step(SubmitItem(item))

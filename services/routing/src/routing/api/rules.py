@@ -7,15 +7,17 @@ from cordboard_chassis.http.app import Body, Db
 from cordboard_chassis.http.etags import IfMatch, set_etag
 from cordboard_chassis.http.owner_inputs import ask_owner
 from cordboard_chassis.http.paging import Page, Paging
-from cordboard_chassis.refusals import NotFound
+from cordboard_chassis.refusals import Invalid, NotFound
 from cordboard_contracts.vocabulary import Identifier, Language, SkillLevel, Territory
 from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy import Row
 
 from routing.api.access import Administrator, Staff, WorkspaceId, configurable_workspace, workspace_of
+from routing.domain.rules import Facts
 from routing.engine import WorkKind
 from routing.storage import queries
+from routing.usecases.check_rules import check_rules
 
 router = APIRouter(prefix="/v1/workspaces/{workspace_id}/rules", tags=["rules"])
 
@@ -64,6 +66,16 @@ class Then(Body):
         le=2_592_000,
         description="When it is due after its submission, if not as the queue says.",
     )
+    preferred_agent: Identifier | None = Field(
+        default=None, description="Gets it before all others if eligible; null: the customer's own agent."
+    )
+    patience_s: int = Field(
+        default=0,
+        ge=0,
+        le=86_400,
+        description="So long it waits for the preferred agent alone, unless they are offline, cannot do it, or do not"
+        " take it.",
+    )
     territory: Territory | Literal["own"] | None = Field(
         default=None, description="Agents must cover it; `own` is that of the item. Null: any agent will do."
     )
@@ -103,6 +115,55 @@ class RulesSummary(BaseModel):
     size: int = Field(description="How many rules it has.")
     written_by: str
     written_at: datetime
+
+
+class Sample(Body):
+    """A work item as rules look at it."""
+
+    kind: WorkKind
+    dialled: _Dialled | None = None
+    known: bool = False
+    tier: Identifier | None = None
+    language: Language | None = None
+    territory: Territory | None = None
+    attributes: dict[_AttributeName, _Text] = Field(default={}, max_length=50)
+
+
+class CheckBody(Body):
+    """Rules to be tried on samples."""
+
+    rules: list[Rule] | None = Field(default=None, min_length=1, max_length=500, description="Null: the present ones.")
+    items: list[Sample] = Field(default=[], max_length=100)
+
+
+class ChoiceView(BaseModel):
+    """What a sample would get."""
+
+    rule: str | None = Field(description="Null: there are no rules.")
+    queue: str
+    requirement: dict[str, int]
+    any_of: list[dict[str, int]]
+    wanted: dict[str, int]
+    priority: int
+    due_after_s: int | None
+    preferred_agent: str | None
+    patience_s: int
+    territory: str | None
+
+
+class FindingView(BaseModel):
+    """Something that somebody should look at, though it is not refused."""
+
+    code: str = Field(description="`nobody`, `only-later`, `unused-queue`, `starved`")
+    field: str
+    detail: str
+
+
+class CheckView(BaseModel):
+    """What came of it."""
+
+    findings: list[FindingView]
+    choices: list[ChoiceView] = Field(description="For each sample, in their order.")
 
 
 def _view(row: Row[Any]) -> RulesView:
@@ -154,6 +215,26 @@ async def get_rules(response: Response, caller: Staff, database: Db, workspace_i
         raise NotFound("this workspace has no rules yet; its work goes to the queue default", "workspace_id")
     set_etag(response, row.version)
     return _view(row)
+
+
+@router.post("/check")
+async def check(caller: Administrator, database: Db, workspace_id: WorkspaceId, body: CheckBody) -> CheckView:
+    """Try rules without publishing them: what samples would get, and what is suspicious with the present roster.
+
+    Rules that would be refused are refused here in the same way.
+    """
+    document = None if body.rules is None else body.model_dump(mode="json", include={"rules"})
+    samples = [Facts(**sample.model_dump(mode="json")) for sample in body.items]
+    async with database.transaction(caller.org_path) as uow:
+        await configurable_workspace(uow, workspace_id)
+        fault, findings, choices = await check_rules(uow, workspace_id, document, samples)
+    if fault is not None:
+        field, reason = fault
+        raise Invalid(reason, field)
+    return CheckView(
+        findings=[FindingView.model_validate(found, from_attributes=True) for found in findings],
+        choices=[ChoiceView.model_validate(choice, from_attributes=True) for choice in choices],
+    )
 
 
 @router.get("/versions")

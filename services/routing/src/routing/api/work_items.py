@@ -54,6 +54,7 @@ class WorkItemView(BaseModel):
     customer_name: str
     customer_tier: str | None
     preferred_agent: str | None
+    preferred_until: datetime | None = Field(description="Until when it waits for the preferred agent alone.")
     pbx_id: str | None
     from_number: str | None
     dialled: str | None

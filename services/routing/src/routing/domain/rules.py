@@ -1,6 +1,6 @@
 """Rules: which queue, requirement, priority and territory a work item gets. The first rule that matches decides."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,6 +47,21 @@ class When:
         """Whether there is no condition at all."""
         return self == When()
 
+    def includes(self, other: "When") -> bool:
+        """Whether this holds whenever the other does."""
+        return (
+            (not self.kind or (bool(other.kind) and other.kind <= self.kind))
+            and (self.known is None or other.known is self.known)
+            and (not self.tier or (bool(other.tier) and other.tier <= self.tier))
+            and (not self.dialled or _all(other.dialled, lambda number: _is_dialled(number, self.dialled)))
+            and (not self.language or _all(other.language, lambda code: _is_part(code, self.language)))
+            and (not self.territory or _all(other.territory, lambda code: _is_part(code, self.territory)))
+            and all(
+                any(name == own and values <= enough for own, values in other.attributes)
+                for name, enough in self.attributes
+            )
+        )
+
     def holds(self, facts: Facts) -> bool:
         """Whether a work item falls under this rule."""
         return (
@@ -74,6 +89,10 @@ class Then:
     priority: int | None = None
     due_after_s: int | None = None
     """When it is due after its submission."""
+    preferred_agent: str | None = None
+    """Instead of the customer's own agent."""
+    patience_s: int = 0
+    """How long it waits for the preferred agent alone."""
     territory: str | None = None
     """Agents must cover this territory, or that of the work item if it is `OWN`; without it any agent will do."""
     language: str | None = None
@@ -107,6 +126,8 @@ class Choice:
     wanted: Mapping[str, int]
     priority: int
     due_after_s: int | None
+    preferred_agent: str | None
+    patience_s: int
     territory: str | None
     rule: str | None
     rule_version: int | None
@@ -119,14 +140,13 @@ def choose(
     own = dict(skills or {})
     rule = next((rule for rule in rule_set.rules if rule.when.holds(facts)), None) if rule_set else None
     if rule_set is None or rule is None:
-        return Choice(DEFAULT_QUEUE, own, (), {}, priority, None, None, None, None)
+        return Choice(DEFAULT_QUEUE, own, (), {}, priority, None, None, 0, None, None, None)
     then = rule.then
     requirement = {
         skill: max(own.get(skill, 0), then.requirement.get(skill, 0)) for skill in {**own, **then.requirement}
     }
-    language = facts.language if then.language == OWN else then.language
-    if language is not None:
-        requirement.setdefault(language_skill(language), 1)
+    for skill, level in language_needed(facts.language if then.language == OWN else then.language).items():
+        requirement.setdefault(skill, level)
     return Choice(
         queue=then.queue,
         requirement=requirement,
@@ -134,10 +154,17 @@ def choose(
         wanted=then.wanted,
         priority=priority if then.priority is None else then.priority,
         due_after_s=then.due_after_s,
+        preferred_agent=then.preferred_agent,
+        patience_s=then.patience_s,
         territory=facts.territory if then.territory == OWN else then.territory,
         rule=rule.name,
         rule_version=rule_set.version,
     )
+
+
+def language_needed(language: str | None) -> dict[str, int]:
+    """The skill that a language is; none for none, and for `OWN`, which only a work item knows."""
+    return {} if language in (None, OWN) else {language_skill(str(language)): 1}
 
 
 def first_fault(rules: Sequence[Rule], queues: Collection[str]) -> tuple[str, str] | None:
@@ -151,6 +178,9 @@ def first_fault(rules: Sequence[Rule], queues: Collection[str]) -> tuple[str, st
             return f"rules.{index}.then.queue", f"there is no queue {rule.then.queue}"
         if rule.when.always and index < len(rules) - 1:
             return f"rules.{index}.when", "without a condition no rule after this one is ever reached"
+        before = next((earlier.name for earlier in rules[:index] if earlier.when.includes(rule.when)), None)
+        if before is not None:
+            return f"rules.{index}.when", f"is never reached: {before} holds whenever this does"
     if not rules or not rules[-1].when.always:
         return "rules", "the last rule must have no condition, so that no work item is without a queue"
     return None
@@ -182,6 +212,8 @@ def _read_rule(document: Mapping[str, Any]) -> Rule:
             wanted=dict(then.get("wanted") or {}),
             priority=then.get("priority"),
             due_after_s=then.get("due_after_s"),
+            preferred_agent=then.get("preferred_agent"),
+            patience_s=then.get("patience_s") or 0,
             territory=then.get("territory"),
             language=then.get("language"),
         ),
@@ -192,6 +224,11 @@ def _is_dialled(number: str | None, patterns: Sequence[str]) -> bool:
     if number is None:
         return False
     return any(number.startswith(pattern[:-1]) if pattern.endswith("*") else number == pattern for pattern in patterns)
+
+
+def _all(values: Sequence[str], fits: Callable[[str], bool]) -> bool:
+    """Whether there are any and each of them fits."""
+    return bool(values) and all(fits(value) for value in values)
 
 
 def _is_part(code: str | None, wholes: Sequence[str]) -> bool:

@@ -12,8 +12,10 @@ How a decision is made:
   requeued) is not offered that item again before somebody else was offered it or `reoffer_after_ms` have
   passed, whichever comes first. If at that moment no other signed-in agent could serve its kind, skills
   and territory, nobody is avoided.
-* **Which agent**: the item's preferred one if eligible, else who has most of the skills that are wanted but not
-  needed, else the first by the order of the item's queue, or of the workspace (see :mod:`routing.engine.orders`).
+* **Which agent**: the item's preferred one if eligible. An item may wait for that agent alone for a while, but not for
+  one who is offline, could not take it whatever the room, or did not take it. Else who has most of the skills that
+  are wanted but not needed, else the first by the order of the item's queue, or of the workspace (see
+  :mod:`routing.engine.orders`).
 * **Which item** for an agent with room: of the highest priority class the most urgent, then by id, over all kinds
   for which there is room. Urgency is `acceleration * (now - since) + priority * credit`, where `since` is when the item
   was submitted or, for a queue with deadlines, when it is due. Nothing waits while an eligible agent is there.
@@ -64,6 +66,7 @@ from routing.engine.inputs import (
     SubmitItem,
     TakeItem,
 )
+from routing.engine.matching import lacking
 from routing.engine.model import (
     AgentOrder,
     AgentProfile,
@@ -112,6 +115,7 @@ from routing.engine.refusals import (
     UnknownQueue,
     WrongState,
 )
+from routing.engine.relaxation import requirement_of
 
 __all__ = [
     "ORDERS",
@@ -189,10 +193,12 @@ __all__ = [
     "WrongState",
     "best_skill",
     "fewest_assignments",
+    "lacking",
     "language_skill",
     "least_loaded",
     "longest_idle",
     "most_spare",
+    "requirement_of",
     "round_robin",
     "specialists_first",
 ]

@@ -272,6 +272,7 @@ class Engine:
             floor.unseat(agent)
             agent.agent_class = floor.matching.sign_in(agent.profile)
             floor.matching.sign_out(old_class)
+            floor.pass_on([], floor.release(agent))
             floor.serve(agent)
 
     def _remove_agent(self, input: RemoveAgent) -> None:
@@ -280,12 +281,12 @@ class Engine:
         if any(work.state is ItemState.ACCEPTED for work in agent.held.values()):
             raise StillInUse(f"agent {input.agent_id} has accepted work")
         floor.sign_out(agent)
+        released = floor.release(agent)
         withdrawn = floor.withdraw_offers(agent, "agent_removed")
         floor.wrap_up(agent, None)
         del floor.agents[agent.agent_id]
         floor.effects.append(AgentRemoved(agent.agent_id))
-        for work in withdrawn:
-            floor.place(work)
+        floor.pass_on(withdrawn, released)
 
     def _set_mode(self, input: SetMode) -> None:
         floor = self._floor
@@ -337,7 +338,7 @@ class Engine:
         withdrawn = floor.withdraw_offers(agent, outcome, kinds)
         for work in withdrawn:
             floor.avoid(work, agent)
-            floor.place(work)
+        floor.pass_on(withdrawn, floor.release(agent))
 
     def _end_wrap_up(self, input: EndWrapUp) -> None:
         agent = self._known(input.agent_id)
@@ -511,6 +512,12 @@ class Engine:
                 self._wrap_up_is_over(floor.agents[id])
             elif timer is Timer.STEP_IS_DUE:
                 self._take_step(floor.items[id])
+            elif timer is Timer.PATIENCE_ENDS:
+                work = floor.items[id]
+                floor.leave_line(work)
+                floor.open_to_all(work)
+                if not floor.offer_to_best(work):
+                    floor.join_line(work)
             else:
                 work = floor.items[id]
                 floor.avoid_no_longer(work)
@@ -518,10 +525,11 @@ class Engine:
 
     def _take_step(self, work: WorkEntry) -> None:
         """A waiting item gives something up, or goes to another queue."""
-        floor, item = self._floor, work.item
-        step = next_step(item, floor.queues[item.queue])
+        floor = self._floor
+        step = next_step(work.item, floor.queues[work.item.queue])
         assert step is not None
         floor.leave_line(work)
+        item = work.item
         if step.queue is not None:
             item = replace(item, queue=step.queue, step=0, queued_at=floor.now)
         else:
@@ -567,8 +575,10 @@ class Engine:
 
 def _move(work: WorkEntry, queue: QueueConfig) -> None:
     """Put a waiting item at its place in its line after its urgency changed."""
-    work.demand.line.remove(work)
-    work.demand.line.add(work, work_key(work.item, queue))
+    line = work.line
+    assert line is not None
+    line.remove(work)
+    line.add(work, work_key(work.item, queue))
 
 
 def _record(work: WorkEntry) -> ItemRecord:

@@ -29,7 +29,8 @@ class Candidate:
     """In words that are stable up to the first blank: ``skill sales 30 < 50``, ``skill none of sales 50, support 30``,
     ``territory CN-31 not covered``, ``territory CN not touched`` (covers no part of it),
     ``channel lead not worked``, ``no_device``, ``mode not_ready lunch``, ``wrap_up``, ``device in_use``,
-    ``exclusive call in hand``, ``full lead 3 of 3``, ``full weight 6 of 6``, ``holds_it``, ``avoided``."""
+    ``exclusive call in hand``, ``full lead 3 of 3``, ``full weight 6 of 6``, ``holds_it``, ``avoided``,
+    ``reserved alice`` (waits for the preferred agent alone)."""
 
 
 @value
@@ -57,7 +58,7 @@ def explain(floor: Floor, work: WorkEntry, now: int) -> Explanation:
     preferred = work.item.preferred_agent
     candidates.sort(key=lambda c: (bool(c.obstacles), c.agent_id != preferred, c.key))
     place = work.place
-    waiting = [other for other in work.demand.line.places if other[2].place is other]
+    waiting = [other for other in work.line.places if other[2].place is other] if work.line is not None else []
     ahead = sum(other < place for other in waiting) if place is not None else 0
     queue = floor.queues[work.item.queue]
     step, due = (next_step(work.item, queue), next_step_at(work.item, queue)) if place is not None else (None, None)
@@ -77,6 +78,8 @@ def _obstacles(floor: Floor, work: WorkEntry, agent: AgentEntry, now: int) -> It
         yield "holds_it"
     if is_avoided(work, agent, now):
         yield "avoided"
+    if work.item.preferred_until is not None and agent.agent_id != work.item.preferred_agent:
+        yield f"reserved {work.item.preferred_agent}"
 
 
 def _lacks(work: WorkEntry, profile: AgentProfile) -> Iterator[str]:

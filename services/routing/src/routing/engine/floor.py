@@ -4,6 +4,7 @@ A move does one thing and writes down its effect. Which moves an input means is 
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from routing.engine.effects import (
     AgentChanged,
@@ -15,6 +16,7 @@ from routing.engine.effects import (
     AssignmentFailed,
     AssignmentOffered,
     Effect,
+    ItemChanged,
     ItemQueued,
 )
 from routing.engine.matching import Demand, Matching
@@ -36,7 +38,7 @@ from routing.engine.orders import urgency_at, work_key
 from routing.engine.relaxation import next_step_at, requirement_of
 from routing.engine.state import CALL, KINDS, AgentEntry, Kinds, Place, WorkEntry
 from routing.engine.timers import Timer, Timers
-from routing.engine.waiting import is_avoided
+from routing.engine.waiting import Line, is_avoided
 
 ALL_KINDS: Kinds = tuple(range(len(KINDS)))
 
@@ -155,6 +157,9 @@ class Floor:
 
     def place(self, work: WorkEntry) -> None:
         """Give an item that is nowhere to the best eligible agent, or let it wait."""
+        agent_id = work.item.preferred_agent
+        if work.item.preferred_until is not None and (work.avoid == agent_id or not self._could_take(agent_id, work)):
+            self.open_to_all(work)
         if not self.offer_to_best(work):
             self.join_line(work)
             avoid_until = None if work.avoid is None else work.avoid_until
@@ -162,6 +167,8 @@ class Floor:
 
     def offer_to_best(self, work: WorkEntry) -> bool:
         """Give an item to the best eligible agent, if there is one. It leaves its line then."""
+        if work.item.preferred_until is not None:
+            return self._offer_to_preferred(work)
         demand = work.demand
         avoided = self._unseat_avoided(work)
         first, second, eligible = demand.best()
@@ -202,6 +209,45 @@ class Floor:
             self.seat(avoided)
         return first is not None
 
+    def _offer_to_preferred(self, work: WorkEntry) -> bool:
+        agent = self.agents[work.item.preferred_agent or ""]
+        if work.demand.seat_of(agent) is None:
+            return False
+        self.unseat(agent)
+        if work.place is not None:
+            self.leave_line(work)
+        self._offer(work, agent, Reason(1, work.demand.key_of(agent), None, None, True, work.item.step))
+        self.seat(agent)
+        return True
+
+    def _could_take(self, agent_id: str | None, work: WorkEntry) -> bool:
+        """Whether this agent is signed in and able, be there room or not."""
+        agent = self.agents.get(agent_id or "")
+        return agent is not None and agent.agent_class in work.demand.classes
+
+    def open_to_all(self, work: WorkEntry) -> None:
+        """The item, which is nowhere, waits for its preferred agent no longer."""
+        work.item = replace(work.item, preferred_until=None)
+        self.effects.append(ItemChanged(work.item))
+
+    def release(self, agent: AgentEntry) -> list[WorkEntry]:
+        """What waits for this agent alone and cannot be taken by them any more is for all. It is nowhere then."""
+        waiting = [place[2] for line in agent.own_lines.values() for place in line.places if place[2].place is place]
+        released = [work for work in waiting if not self._could_take(agent.agent_id, work)]
+        for work in released:
+            self.leave_line(work)
+            self.open_to_all(work)
+        return released
+
+    def pass_on(self, withdrawn: Iterable[WorkEntry], released: Iterable[WorkEntry]) -> None:
+        """Place, the most urgent first, what an agent was offered and what waited for that agent."""
+        waited = set(released)
+        for work in self.by_urgency([*withdrawn, *waited]):
+            if work not in waited:
+                self.place(work)
+            elif not self.offer_to_best(work):
+                self.join_line(work)
+
     def serve(self, agent: AgentEntry) -> None:
         """Give the agent the most urgent items that there is room for, then the agent's places in the pools."""
         while kinds := self.open_kinds(agent):
@@ -223,7 +269,10 @@ class Floor:
         for kind in kinds:
             if not self.waiting[kind]:
                 continue
-            for line in agent_class.lines[kind]:
+            lines: Iterable[Line] = agent_class.lines[kind]
+            if agent.own_lines:
+                lines = [*lines, *(line for key, line in agent.own_lines.items() if key[0] == kind)]
+            for line in lines:
                 head = line.head
                 if head is not None and avoided and is_avoided(head[2], agent, now):
                     head = line.head_for(agent, now)
@@ -448,7 +497,12 @@ class Floor:
         queue = self.queues[work.item.queue]
         work.state = ItemState.WAITING
         self.waiting[work.kind] += 1
-        work.demand.line.add(work, work_key(work.item, queue))
+        line = work.demand.line
+        if work.item.preferred_until is not None:
+            own = self.agents[work.item.preferred_agent or ""].own_lines
+            line = own.setdefault((work.kind, queue.acceleration), Line(queue.acceleration))
+            self.timers.set(Timer.PATIENCE_ENDS, work.item.item_id, work.item.preferred_until)
+        line.add(work, work_key(work.item, queue))
         if queue.steps:
             due = next_step_at(work.item, queue)
             if due is not None:
@@ -461,9 +515,16 @@ class Floor:
 
     def leave_line(self, work: WorkEntry) -> None:
         """A waiting item waits no longer; it is nowhere then, and still avoids whom it avoided."""
-        work.demand.line.remove(work)
+        line = work.line
+        assert line is not None
+        line.remove(work)
         self.waiting[work.kind] -= 1
         self.timers.cancel(Timer.STEP_IS_DUE, work.item.item_id)
+        if work.item.preferred_until is not None:
+            self.timers.cancel(Timer.PATIENCE_ENDS, work.item.item_id)
+            if not line.count:
+                own = self.agents[work.item.preferred_agent or ""].own_lines
+                del own[work.kind, line.acceleration]
         if work.avoid is not None:
             self._forget_avoided(work.avoid, work)
 

@@ -263,9 +263,11 @@ class QueueConfig:
 class Item:
     """Something that waits for an agent, or has one.
 
-    ``preferred_agent`` gets it before all others if that agent is eligible and has room when it is placed. ``step`` is
-    how many steps of its queue were taken, ``queued_at`` when it came to that queue if not when it was submitted;
-    the engine changes both. ``due_at`` is when it should be accepted, if not as its queue says.
+    ``preferred_agent`` gets it before all others if that agent is eligible and has room when it is placed. Until
+    ``preferred_until`` the item waits for that agent alone; the engine gives this up when the agent cannot take it at
+    all, is offline, or did not take it. ``step`` is how many steps of its queue were taken, ``queued_at`` when it came
+    to that queue if not when it was submitted; the engine changes both. ``due_at`` is when it should be accepted, if
+    not as its queue says.
     """
 
     item_id: str
@@ -278,6 +280,7 @@ class Item:
     step: int = 0
     queued_at: int | None = None
     due_at: int | None = None
+    preferred_until: int | None = None
 
 
 @value

@@ -17,6 +17,7 @@ from routing.engine.model import (
 if TYPE_CHECKING:
     from routing.engine.idle import Pool
     from routing.engine.matching import AgentClass, Demand
+    from routing.engine.waiting import Line
 
 KINDS = tuple(WorkKind)
 """Inside of the engine a kind is its index here: enums are slow keys."""
@@ -52,6 +53,7 @@ class AgentEntry:
         "mode",
         "mode_reason",
         "offers",
+        "own_lines",
         "pool",
         "profile",
         "seats",
@@ -85,6 +87,8 @@ class AgentEntry:
         """Offered and accepted items by id, in the order of their tokens."""
         self.counts: list[int] = [0] * len(KINDS)
         self.weight = 0
+        self.own_lines: dict[tuple[int, int], Line] = {}
+        """What waits for this agent alone, by kind and acceleration."""
         self.exclusive = 0
         """How many of the held items allow nothing beside them."""
         self.pool: Pool | None = None
@@ -110,6 +114,7 @@ class WorkEntry:
         "demand",
         "item",
         "kind",
+        "line",
         "place",
         "queue",
         "state",
@@ -126,7 +131,8 @@ class WorkEntry:
         self.state: ItemState = ItemState.WAITING
         self.assignment: Assignment | None = None
         self.place: Place | None = None
-        """Where it waits."""
+        """Where it waits, in ``line``."""
+        self.line: Line | None = None
         self.avoid: str | None = None
         self.avoid_until = 0
 

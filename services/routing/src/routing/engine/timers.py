@@ -15,6 +15,8 @@ class Timer(IntEnum):
     """id: item."""
     STEP_IS_DUE = 3
     """id: item."""
+    PATIENCE_ENDS = 4
+    """id: item."""
 
 
 class Timers:

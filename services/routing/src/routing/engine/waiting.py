@@ -21,6 +21,7 @@ class Line:
         """Queue an item that has no place."""
         place = (key, work.item.item_id, work)
         work.place = place
+        work.line = self
         heappush(self.places, place)
         self.count += 1
         if self.head is None or place < self.head:
@@ -29,7 +30,7 @@ class Line:
     def remove(self, work: WorkEntry) -> None:
         """Take an item out."""
         place = work.place
-        work.place = None
+        work.place = work.line = None
         self.count -= 1
         if place is self.head:
             self._drop_stale()

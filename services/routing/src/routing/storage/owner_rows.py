@@ -45,6 +45,7 @@ _WORK_COLUMNS = {
     "step": "int",
     "queued_at": "timestamptz",
     "due_at": "timestamptz",
+    "preferred_until": "timestamptz",
     "required_territory": "text",
     "territory": "text",
     "language": "text",
@@ -332,6 +333,7 @@ def _work_row(workspace_id: str, work: Work) -> dict[str, Any]:
         "step": work.step,
         "queued_at": _iso(work.queued_at),
         "due_at": _iso(work.due_at),
+        "preferred_until": _iso(work.preferred_until),
         "required_territory": work.required_territory,
         "territory": work.territory,
         "language": work.language,
@@ -485,7 +487,7 @@ async def restore(uow: UnitOfWork, workspace_id: str) -> LiveWorkspace | None:
     )
     return LiveWorkspace(
         workspace_config(row),
-        queues={queue.queue_id: _queue(queue) for queue in queues},
+        queues={queue.queue_id: queue_entry(queue) for queue in queues},
         agents={agent.agent_id: _agent(agent) for agent in agents},
         works={work.work_item_id: _work(work) for work in works},
         placed={str(made.assignment_id): _placed(made) for made in placed},
@@ -509,7 +511,8 @@ def workspace_config(row: Row[Any]) -> WorkspaceConfig:
     )
 
 
-def _queue(row: Row[Any]) -> QueueEntry:
+def queue_entry(row: Row[Any]) -> QueueEntry:
+    """A row of queues."""
     return QueueEntry(
         queue_id=row.queue_id,
         name=row.name,
@@ -533,14 +536,7 @@ def _agent(row: Row[Any]) -> AgentEntry:
         name=row.name,
         profile_version=row.profile_version,
         version=row.version,
-        profile=core.AgentProfile(
-            skills=row.skills,
-            territories=tuple(row.territories),
-            capacity=core.Capacity(
-                {core.WorkKind(kind): count for kind, count in row.capacity.items()}, row.capacity_total
-            ),
-            device_id=row.device_id,
-        ),
+        profile=agent_profile(row),
         status=core.AgentStatus(
             state=core.AgentState(row.state),
             reason=row.reason,
@@ -554,6 +550,18 @@ def _agent(row: Row[Any]) -> AgentEntry:
             offers=row.offers,
             last_token=row.last_token,
         ),
+    )
+
+
+def agent_profile(row: Row[Any]) -> core.AgentProfile:
+    """What an agent can do, from a row with these columns of agents."""
+    return core.AgentProfile(
+        skills=row.skills,
+        territories=tuple(row.territories),
+        capacity=core.Capacity(
+            {core.WorkKind(kind): count for kind, count in row.capacity.items()}, row.capacity_total
+        ),
+        device_id=row.device_id,
     )
 
 
@@ -572,6 +580,7 @@ def _work(row: Row[Any]) -> Work:
         step=row.step,
         queued_at=row.queued_at,
         due_at=row.due_at,
+        preferred_until=row.preferred_until,
         submitted_at=row.submitted_at,
         state=row.state,
         required_territory=row.required_territory,

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from cordboard_chassis.auth.org_paths import within
 from cordboard_chassis.unit_of_work import UnitOfWork
-from sqlalchemy import Row, func, or_, select, text, tuple_
+from sqlalchemy import Row, case, func, or_, select, text, tuple_
 
 from routing.domain.customers import Customer
 from routing.storage.tables import agents, assignments, queue_intervals, queues, rule_sets, work_items, workspaces
@@ -197,6 +197,14 @@ async def list_agents(
     if after is not None:
         statement = statement.where(agents.c.agent_id > after)
     return await uow.all(statement.order_by(agents.c.agent_id).limit(limit))
+
+
+async def profiles(uow: UnitOfWork, workspace_id: str) -> Sequence[Row[Any]]:
+    """What the agents of a workspace can do, each combination once; ``device_id`` is null or not, never whose."""
+    c = agents.c
+    device = case((c.device_id.is_(None), None), else_="there").label("device_id")
+    columns = (c.skills, c.territories, c.capacity, c.capacity_total, device)
+    return await uow.all(select(*columns).where(c.workspace_id == workspace_id).distinct())
 
 
 # --- work ---

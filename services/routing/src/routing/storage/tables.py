@@ -105,6 +105,7 @@ work_items = Table(
     Column("step", Integer),
     Column("queued_at", _TIME),
     Column("due_at", _TIME),
+    Column("preferred_until", _TIME),
     Column("required_territory", Text),
     Column("territory", Text),
     Column("language", Text),

@@ -45,10 +45,9 @@ def route_lead(
             priority=lead.priority,
             attributes=lead.attributes,
             from_number=lead.phone,
+            owner_agent_id=lead.owner_agent_id,
         ),
     )
-    if work.preferred_agent is None:
-        work.preferred_agent = lead.owner_agent_id
     if lead.status in _OVER:
         live.submit_closed(work, completed=lead.status is LeadStatus.CONVERTED, outcome=lead.status)
     else:

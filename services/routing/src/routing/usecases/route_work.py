@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from routing import engine as core
 from routing.domain import rules
 from routing.domain.customers import Customer
+from routing.domain.times import moment
 from routing.live import LiveWorkspace, Work
 
 MAX_PRIORITY = 1000
@@ -36,6 +37,8 @@ class Arrival:
     priority: int = 0
     skills: Mapping[str, int] = field(default_factory=dict)
     attributes: Mapping[str, str] = field(default_factory=dict)
+    owner_agent_id: str | None = None
+    """Whose it is, if the customer has no agent of their own."""
     pbx_id: str | None = None
     from_number: str | None = None
     dialled: str | None = None
@@ -74,6 +77,9 @@ def work_of(live: LiveWorkspace, arrival: Arrival) -> Work:
     work.queue, work.priority = choice.queue, choice.priority
     work.requirement, work.any_of, work.required_territory = choice.requirement, choice.any_of, choice.territory
     work.wanted, work.due_at = choice.wanted, due_at(work, choice)
+    work.preferred_agent = choice.preferred_agent or work.preferred_agent or arrival.owner_agent_id
+    if work.preferred_agent is not None and choice.patience_s:
+        work.preferred_until = moment(live.now) + timedelta(seconds=choice.patience_s)
     work.rule, work.rule_version = choice.rule, choice.rule_version
     return work
 
