@@ -25,6 +25,7 @@ from telephony_gateway.domain.pbx_events import (
 from telephony_gateway.drivers.connection import StreamDriver, Tap, no_tap
 from telephony_gateway.drivers.credentials import Credentials, credentials_of
 from telephony_gateway.drivers.freeswitch_esl_calls import Calls, Ordered
+from telephony_gateway.drivers.freeswitch_esl_channels import is_uid
 from telephony_gateway.drivers.freeswitch_esl_commands import (
     Api,
     Awaited,
@@ -79,6 +80,7 @@ EVENTS = (
 
 MALFORMED = Counter("telephony_esl_messages_malformed_total", "What made no sense, by why.", ("pbx", "why"))
 
+REDIRECTED = "REDIRECTION_TO_NEW_DESTINATION"
 Row = Mapping[str, str]
 _CHANNELS = "api show channels"
 _OVER = frozenset({"CS_HANGUP", "CS_REPORTING", "CS_DESTROY"})
@@ -330,7 +332,7 @@ class FreeswitchEsl:
         elif name == "CHANNEL_BRIDGE":
             for end in "AB":
                 self._bridging.pop(event[f"Bridge-{end}-Unique-ID"], None)
-        elif name in ("CHANNEL_HANGUP", "CHANNEL_DESTROY"):
+        elif name in ("CHANNEL_HANGUP", "CHANNEL_DESTROY") and event["Hangup-Cause"] != REDIRECTED:
             self._awaited.pop(event["Unique-ID"], None)
             self._bridging.pop(event["Unique-ID"], None)
 
@@ -340,8 +342,12 @@ class FreeswitchEsl:
         if job is None:
             return
         if result.startswith("+OK"):
-            if job.uid in self._awaited:
-                self._picked_up(job.uid, at)
+            # After a 302 it is another channel that was picked up.
+            uid = result.removeprefix("+OK").strip()
+            if job.uid in self._awaited and uid != job.uid and is_uid(uid):
+                self._awaited[uid] = self._awaited.pop(job.uid).instead(uid)
+            if uid in self._awaited:
+                self._picked_up(uid, at)
             return
         cause = result.removeprefix("-ERR").strip()[:100]
         self._awaited.pop(job.uid, None)

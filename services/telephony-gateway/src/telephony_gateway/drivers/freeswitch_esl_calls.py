@@ -158,6 +158,8 @@ class Call:
     customer_alerting_told: bool = False
     customer_answered_told: bool = False
     left_told: bool = False
+    diverted: tuple[Leg, datetime] | None = None
+    """A leg that passed the call on (302), to whom the next leg tells."""
     hung_at: datetime | None = None
 
     def leg(self, name: str) -> Leg | None:
@@ -515,6 +517,7 @@ class Calls:
     def _attach(
         self, channel: Channel, call: Call, name: str = "", device: str = "", consults: Leg | None = None
     ) -> Leg:
+        self._tell_diverted(call, channel)
         leg = Leg(name or channel.uid, device or channel.user or "unknown", channel, consults)
         leg.joined = channel.was_bridged
         call.legs.append(leg)
@@ -529,6 +532,18 @@ class Calls:
         self._receive(call, leg)
         self._tell_progress(channel)
         return leg
+
+    def _tell_diverted(self, call: Call, channel: Channel | None) -> None:
+        """The phone passed the call on to whoever is called next, whose channel may still be said to be the old one's."""
+        if call.diverted is None:
+            return
+        (leg, at), call.diverted = call.diverted, None
+        to = ""
+        if channel is not None:
+            if channel.user == leg.device and channel.called_user:
+                channel.user = channel.called_user
+            to = channel.user
+        self.events.append(LegDiverted(at=at, to=to, cause=leg.channel.cause, **_named(call, leg)))
 
     def _receive(self, call: Call, leg: Leg) -> None:
         """If the customer has just been taken from another leg: this is to whom they are given."""
@@ -936,7 +951,9 @@ class Calls:
             # Picked up, and there was no one left to talk to.
             self.events.append(LegAnswered(at=channel.answered_at, **told))
             reason = FailureReason.CANCELLED
-        if reason is FailureReason.DIVERTED and to:
+        if reason is FailureReason.DIVERTED and not to:
+            call.diverted = leg, at
+        elif reason is FailureReason.DIVERTED:
             user = to.rpartition("<")[2].partition("@")[0].rpartition(":")[2].strip(">")
             self.events.append(LegDiverted(at=at, to=user or to, cause=channel.cause, **told))
         else:
@@ -974,6 +991,7 @@ class Calls:
             self._past_of.pop(other.channel, None)
         if customer is not None:
             self._customer_of.pop(customer, None)
+        self._tell_diverted(call, None)
         self.calls.pop(call.name)
         self.events.append(
             CallCleared(at=ended_at, call=call.name, by=by, leg=leg.name if leg is not None else None, cause=cause)
@@ -1078,6 +1096,8 @@ class Calls:
         """Time passes."""
         for call in list(self.calls.values()):
             self._look_around(call, at)
+            if call.diverted is not None and at - call.diverted[1] >= UNDECIDED:
+                self._tell_diverted(call, None)
             self._close(call, at)
 
     def lost(self, at: datetime) -> None:

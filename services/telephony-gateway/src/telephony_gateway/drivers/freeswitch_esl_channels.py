@@ -45,6 +45,8 @@ class Channel:
     """Whoever is there called the PBX, not the PBX them."""
     user: str
     """A phone's extension, a trunk's number."""
+    called_user: str = ""
+    """The extension in an outgoing channel's name, which is where it really goes."""
     profile: str = ""
     number: str = ""
     """Caller id: of an incoming channel its own, of an outgoing one what it is shown."""
@@ -150,6 +152,7 @@ class Channels:
             kind=kind,
             incoming=incoming,
             user=user[:MAX_NAME],
+            called_user="" if incoming else _extension(name),
             profile=event["variable_sip_gateway_name"] or event["variable_sofia_profile_name"],
             number=event["Caller-Caller-ID-Number"],
             caller_name=event["Caller-Caller-ID-Name"],
@@ -257,6 +260,12 @@ def _who(event: Event, name: str, *, incoming: bool) -> tuple[Kind, str]:
     if incoming and not known_number(event["Caller-Caller-ID-Number"]):
         return Kind.TRUNK, user
     return (Kind.PHONE if _EXTENSION.match(user) else Kind.TRUNK), user
+
+
+def _extension(name: str) -> str:
+    """``1003`` of ``sofia/internal/1003@10.0.0.9``; empty if it is none."""
+    user = name.rpartition("/")[2].partition("@")[0]
+    return user if _EXTENSION.match(user) else ""
 
 
 def _diverted_from(event: Event) -> str:

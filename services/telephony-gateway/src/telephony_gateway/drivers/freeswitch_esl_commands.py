@@ -8,7 +8,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from urllib.parse import quote
 from uuid import UUID, uuid5
@@ -102,6 +102,11 @@ class Awaited:
     uid: str
     until: datetime
     then: tuple[Api, ...] = ()
+
+    def instead(self, uid: str) -> "Awaited":
+        """The same for another channel, which was picked up in place of the one that was called."""
+        then = tuple(Api(step.text.replace(self.uid, uid)) for step in self.then)
+        return replace(self, uid=uid, then=then)
 
 
 @dataclass
