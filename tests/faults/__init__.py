@@ -8,9 +8,9 @@ the other.
 import pytest
 
 ON_ONE_SYSTEM = [
-    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.asyncio(loop_scope="package"),
     pytest.mark.xdist_group("the whole system"),
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
 ]
 """Of every module with tests of faults."""
 

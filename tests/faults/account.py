@@ -81,7 +81,7 @@ class Books:
     """Those who were made from something: ``source_ref``, ``customer_id``."""
     request_rows: Sequence[Row] = ()
     left_over: Mapping[str, int] = field(default_factory=dict)
-    """What should be empty when nothing is under way: name -> how many."""
+    """What there should be none of when nothing is under way: name -> how many."""
 
 
 def findings(books: Books) -> list[Finding]:
@@ -95,7 +95,7 @@ def findings(books: Books) -> list[Finding]:
             *_strangers(books, heard),
             *_leads(books, items, heard),
             *_requests(books, items, heard),
-            *(Finding(Verdict.UNEXPECTED, f"{number} in {name}") for name, number in books.left_over.items() if number),
+            *(Finding(Verdict.UNEXPECTED, f"{number} of {name}") for name, number in books.left_over.items() if number),
         }
     )
 
@@ -120,8 +120,10 @@ def _calls(books: Books, items: Mapping[Any, list[Row]], heard: Mapping[tuple[st
         if interaction is not None:
             yield from _same(name, "interaction", "answered" if answered else "abandoned", interaction["outcome"])
             yield from _same(name, "interaction is over", True, interaction["ended_at"] is not None)
-            spoke = sorted({books.agent_at[device] for device in record["devices"]})
-            yield from _same(name, "interaction's agents", spoke, sorted(interaction["agent_ids"]))
+            spoke = {books.agent_at[device] for device in record["devices"]}
+            # Who picked up in the very moment in which the call was given to somebody else had it for no time.
+            crossed = spoke.intersection(call["given_up"]).difference(interaction["agent_ids"])
+            yield from _same(name, "interaction's agents", sorted(spoke - crossed), sorted(interaction["agent_ids"]))
         for event_type in CALL_EVENTS:
             yield from _told_once(heard, event_type, call["id"], name)
     for offence in books.offences:

@@ -15,7 +15,7 @@ from tests.faults.traffic import Traffic, flowing
 Flowing = Callable[[int], AbstractAsyncContextManager[Traffic]]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def system() -> Iterator[System]:
     """The whole system with servers of its own, which can be stopped; whatever the environment names is left alone."""
     try:
@@ -25,7 +25,7 @@ def system() -> Iterator[System]:
         pytest.skip(f"no servers that may be stopped: {reason}")
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
 async def centre(system: System) -> AsyncIterator[Centre]:
     """The contact centre in it."""
     opened = await Centre.open(system)

@@ -55,8 +55,8 @@ def balanced() -> Books:
             told(RESOLVED, "request-1"),
         ],
         calls=[
-            {"id": "call-1", "pbx_call_id": "p1", "state": "cleared"},
-            {"id": "call-2", "pbx_call_id": "p2", "state": "cleared"},
+            {"id": "call-1", "pbx_call_id": "p1", "state": "cleared", "given_up": []},
+            {"id": "call-2", "pbx_call_id": "p2", "state": "cleared", "given_up": []},
         ],
         interactions=[
             {"id": "call-1", "outcome": "answered", "ended_at": 9, "agent_ids": ["a2", "a1"]},
@@ -83,6 +83,13 @@ def balanced() -> Books:
 
 def test_everything_is_right() -> None:
     assert findings(balanced()) == []
+
+
+def test_who_picked_up_when_the_call_was_just_given_to_another_did_not_have_it() -> None:
+    taken_away = _changed("calls", 0, given_up=["a1"])(balanced())
+    assert findings(taken_away) == []
+    assert findings(_changed("interactions", 0, agent_ids=["a2"])(taken_away)) == []
+    assert findings(_changed("interactions", 0, agent_ids=["a1"])(taken_away)) != []
 
 
 TABLES = ("calls", "interactions", "lead_rows", "customers", "request_rows", "webhooks", "work_items")
@@ -141,7 +148,7 @@ def _changed(table: str, index: int, **changes: Any) -> Callable[[Books], Books]
             "double_answer of call p1",
         ),
         (lambda books: replace(books, requests=[]), Verdict.DUPLICATED, "no client knows it"),
-        (lambda books: replace(books, left_over={"outbox": 2}), Verdict.UNEXPECTED, "2 in outbox"),
+        (lambda books: replace(books, left_over={"outbox": 2}), Verdict.UNEXPECTED, "2 of outbox"),
     ],
 )
 def test_what_is_not_as_it_was_is_found(change: Callable[[Books], Books], verdict: Verdict, said: str) -> None:

@@ -26,9 +26,12 @@ SETTLE_S = 150.0
 SECONDS_S = 1e6
 """Microseconds of the PBX's books."""
 
-_CALLS = (
-    "SELECT call_id::text AS id, body->>'pbx_call' AS pbx_call_id, state FROM calls WHERE body->>'pbx_call' = ANY(%s)"
-)
+_CALLS = """
+    SELECT call_id::text AS id, body->>'pbx_call' AS pbx_call_id, state,
+           ARRAY(SELECT leg->>'agent_id' FROM jsonb_array_elements(body->'connections') AS leg
+                 WHERE leg->>'failure' = 'cancelled') AS given_up
+    FROM calls WHERE body->>'pbx_call' = ANY(%s)
+"""
 _INTERACTIONS = """
     SELECT interaction_id::text AS id, outcome, ended_at, agent_ids FROM interactions
     WHERE interaction_id = ANY(%s::uuid[])
@@ -44,8 +47,8 @@ _LEADS = "SELECT lead_id::text AS id, phone, status, customer_id::text FROM lead
 _CUSTOMERS = "SELECT customer_id::text AS id, source_ref FROM customers WHERE source_ref = ANY(%s)"
 _REQUESTS = "SELECT service_request_id::text AS id, status FROM service_requests WHERE opened_at >= %s"
 _LEFT_OVER = {
-    "outbox": "SELECT count(*) AS number FROM outbox",
-    "owner's inputs": "SELECT count(*) AS number FROM owner_inputs WHERE done_at IS NULL",
+    "rows in the outbox": "SELECT count(*) AS number FROM outbox",
+    "inputs of owners": "SELECT count(*) AS number FROM owner_inputs WHERE done_at IS NULL",
     "parked messages": (
         "SELECT count(*) AS number FROM parked_messages"
         " WHERE parked_at >= %(since)s AND NOT (message_id = ANY(%(poison)s))"
@@ -170,13 +173,13 @@ class Traffic:
     async def _left_over(self) -> dict[str, int]:
         rows, given = self.centre.rows, {"poison": self.poison, "since": self._began}
         left = {
-            f"{service.name}'s {name}": rows(service.name, statement, given)[0]["number"]
+            f"{name} ({service.name})": rows(service.name, statement, given)[0]["number"]
             for service in SERVICES
             for name, statement in _LEFT_OVER.items()
         }
         left["undelivered webhooks"] = rows("notifications", _UNDELIVERED)[0]["number"]
         left["open work items"] = rows("routing", _OPEN)[0]["number"]
-        left["processes that are not ready"] = len(await self.centre.not_ready())
+        left.update({f"{name}: {problem}": 1 for name, problem in (await self.centre.not_ready()).items()})
         left["messages in queues"] = sum(queue.messages for queue in (await self.centre.queues()).values())
         agents = await self.centre.api.every("routing", "/v1/agents?workspace=main")
         left["agents who are not ready"] = sum(agent["state"] != "ready" for agent in agents)
