@@ -48,7 +48,7 @@ def checks() -> list[Check]:
 
 
 def typed_sources() -> list[Path]:
-    """What is checked with mypy: every package's sources, the launcher, the benchmarks, the tests of the whole system."""
+    """What is checked with mypy: all packages' sources, the launcher, the benchmarks, the tests of the whole system."""
     packages = [ROOT / "contracts", ROOT / "chassis", *sorted((ROOT / "services").iterdir())]
     sources = [package / "src" for package in packages if (package / "pyproject.toml").exists()]
     return [*sources, *(ROOT / name for name in ("dev", "bench", "tests") if (ROOT / name).is_dir())]
