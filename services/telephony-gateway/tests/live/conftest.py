@@ -1,6 +1,8 @@
 """Live tests: skipped, loudly, where there is no PBX."""
 
+import fcntl
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -16,12 +18,14 @@ from live_scene import Scene
 
 @pytest.fixture
 def phones() -> Iterator[Phones]:
-    """Phones and callers, gone with the test."""
+    """Phones and callers, gone with the test. There is one PBX: whoever else tests with it waits."""
     started = Phones()
-    try:
-        yield started
-    finally:
-        started.stop()
+    with (Path(tempfile.gettempdir()) / "cordboard-live-pbx.lock").open("w") as claim:
+        fcntl.flock(claim, fcntl.LOCK_EX)
+        try:
+            yield started
+        finally:
+            started.stop()
 
 
 @pytest_asyncio.fixture
