@@ -8,11 +8,14 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import click
 
-from telephony_gateway.drivers import asterisk_ami_probe
+from telephony_gateway.drivers import asterisk_ami_probe, freeswitch_esl_probe
 from telephony_gateway.drivers.findings import Finding, Verdict
 from telephony_gateway.drivers.interface import Endpoint
 
-PROBES: Mapping[str, Callable[[Endpoint], Awaitable[list[Finding]]]] = {"asterisk-ami": asterisk_ami_probe.probe}
+PROBES: Mapping[str, Callable[[Endpoint], Awaitable[list[Finding]]]] = {
+    "asterisk-ami": asterisk_ami_probe.probe,
+    "freeswitch-esl": freeswitch_esl_probe.probe,
+}
 
 
 @click.command("probe")

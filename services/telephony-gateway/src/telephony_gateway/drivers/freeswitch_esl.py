@@ -244,12 +244,8 @@ class FreeswitchEsl:
 
     def _log_in(self) -> None:
         if self._credentials.secret and not self._asked:
-            user = self._credentials.user
-            secret = self._credentials.secret
-            # ``userauth`` logs in a user of the directory with the event socket's rights of that user.
-            text = f"userauth {user}:{secret}" if "@" in user else f"auth {secret}"
             try:
-                self._say(line(text), _Asked("auth"))
+                self._say(login_line(self._credentials), _Asked("auth"))
             except Unspeakable:
                 self._broken = "the secret for this PBX cannot be said"
 
@@ -270,6 +266,8 @@ class FreeswitchEsl:
                 self._api(Api("show channels as json"), "channels")
                 self._api(Api("show registrations as json"), "registrations")
                 self._api(Api("status"), "status")
+        elif asked.what == "event" and refused:
+            self._broken = f"we may not listen: {message.reply[:100]}"
         elif asked.what == "job" and asked.order is not None:
             self._settle(asked.order, message.reply, at)
 
@@ -552,6 +550,16 @@ class FreeswitchEsl:
         job = originated(argument)
         if job is not None and job.uid and job.number_to_dial:
             self.calls.expect(job.uid, Ordered(job.uid, job.uid, job.devices[0], number=job.number_to_dial))
+
+
+def login_line(credentials: Credentials) -> bytes:
+    """With the socket's password, or as a user of the directory (``1000@domain``) with the rights of that user.
+
+    Raises:
+        Unspeakable: the secret has a line break or another control character.
+    """
+    user = credentials.user
+    return line(f"userauth {user}:{credentials.secret}" if "@" in user else f"auth {credentials.secret}")
 
 
 def started_at(status: str, at: datetime) -> datetime | None:

@@ -534,7 +534,7 @@ class Calls:
         return leg
 
     def _tell_diverted(self, call: Call, channel: Channel | None) -> None:
-        """The phone passed the call on to whoever is called next, whose channel may still be said to be the old one's."""
+        """The phone passed the call on to whoever is called next, whose channel may still bear the old one's name."""
         if call.diverted is None:
             return
         (leg, at), call.diverted = call.diverted, None
