@@ -25,18 +25,9 @@ from telephony_gateway.domain.pbx_commands import (
     Retrieve,
     SetAttributes,
 )
-from telephony_gateway.drivers.asterisk_ami_calls import (
-    CALL_VARIABLE,
-    LEG_VARIABLE,
-    NOT_CALLED,
-    NUMBER_VARIABLE,
-    Attempt,
-    Call,
-    Calls,
-    Leg,
-    Ordered,
-)
+from telephony_gateway.drivers.asterisk_ami_calls import CALL_VARIABLE, LEG_VARIABLE, NOT_CALLED, NUMBER_VARIABLE, Calls
 from telephony_gateway.drivers.asterisk_ami_channels import Channel
+from telephony_gateway.drivers.asterisk_ami_memory import Attempt, Call, Leg, Ordered
 
 Action = tuple[str, Sequence[tuple[str, str]]]
 """Its name and its headers."""
