@@ -1,6 +1,6 @@
 """The engine under virtual time against exact results and published simulations.
 
-Every bound is the run's own confidence interval (99 %), which must be narrow enough to notice a mistake. Seeds are
+Every bound is the run's own confidence interval (99.9 %), which must be narrow enough to notice a mistake. Seeds are
 fixed: what passes once passes always, until the engine or the simulation changes.
 """
 
@@ -13,13 +13,15 @@ from routing.simulation.results import Results, simulate
 from routing.simulation.scenario import Scenario
 from theory import Day, day, longest_idle, mean_wait, steady
 
+NIGHTLY = [pytest.mark.nightly, pytest.mark.timeout(3600)]
+
 
 def exponential(mean_s: float) -> dict[str, Any]:
     return {"exponential": {"mean": mean_s}}
 
 
 def scenario(**parts: Any) -> Scenario:
-    return Scenario.model_validate({"confidence": 0.99, **parts})
+    return Scenario.model_validate({"confidence": 0.999, **parts})
 
 
 def one_queue(per_minute: float, service_s: float, agents: int, calls: float, **parts: Any) -> Scenario:
@@ -49,23 +51,19 @@ def figures(results: Results, name: str = "call") -> dict[str, Estimate]:
     return results.types[name]
 
 
-@pytest.mark.parametrize(
-    "calls", [60_000, pytest.param(4_000_000, marks=[pytest.mark.nightly, pytest.mark.timeout(3600)])]
-)
+@pytest.mark.parametrize("calls", [60_000, pytest.param(1_000_000, marks=NIGHTLY)])
 def test_erlang_c(calls: int) -> None:
     """50 agents, 48 calls a minute, mean service a minute: published .6945, 20.834 s, .96."""
     exact = steady(48, 1, 50)
     assert (exact.delayed, mean_wait(50, 48, 60)) == (pytest.approx(0.6945, abs=5e-5), pytest.approx(20.834, abs=5e-4))
     results = simulate(one_queue(48, 60, 50, calls), replications=1, seed=4)
     precision = (60_000 / calls) ** 0.5
-    check(figures(results)["delayed_share"], exact.delayed, 0.17 * precision)
-    check(figures(results)["wait_s"], exact.wait * 60, 0.5 * precision)
-    check(results.groups["agents"]["occupancy"], 0.96, 0.02 * precision)
+    check(figures(results)["delayed_share"], exact.delayed, 0.23 * precision)
+    check(figures(results)["wait_s"], exact.wait * 60, 0.68 * precision)
+    check(results.groups["agents"]["occupancy"], 0.96, 0.027 * precision)
 
 
-@pytest.mark.parametrize(
-    "calls", [60_000, pytest.param(2_000_000, marks=[pytest.mark.nightly, pytest.mark.timeout(3600)])]
-)
+@pytest.mark.parametrize("calls", [60_000, pytest.param(500_000, marks=NIGHTLY)])
 def test_erlang_a(calls: int) -> None:
     """The same with a mean patience of two minutes: published .03091, 3.709 s, .4678, .9303."""
     exact = steady(48, 1, 50, patience=0.5)
@@ -78,13 +76,13 @@ def test_erlang_a(calls: int) -> None:
     caller = {"patience_s": exponential(120)}
     results = simulate(one_queue(48, 60, 50, calls, caller=caller), replications=1, seed=1)
     precision = (60_000 / calls) ** 0.5
-    check(figures(results)["abandoned_share"], exact.abandoned, 0.27 * precision)
-    check(figures(results)["wait_s"], exact.wait * 60, 0.27 * precision)
-    check(figures(results)["delayed_share"], exact.delayed, 0.16 * precision)
-    check(results.groups["agents"]["occupancy"], exact.occupancy, 0.015 * precision)
+    check(figures(results)["abandoned_share"], exact.abandoned, 0.36 * precision)
+    check(figures(results)["wait_s"], exact.wait * 60, 0.36 * precision)
+    check(figures(results)["delayed_share"], exact.delayed, 0.22 * precision)
+    check(results.groups["agents"]["occupancy"], exact.occupancy, 0.02 * precision)
 
 
-DAYS = [25, pytest.param(1_000, marks=[pytest.mark.nightly, pytest.mark.timeout(3600)])]
+DAYS = [25, pytest.param(250, marks=NIGHTLY)]
 
 
 def eight_hours(**parts: Any) -> Scenario:
@@ -100,10 +98,10 @@ def eight_hours(**parts: Any) -> Scenario:
 
 def same_day(results: Results, exact: Day, precision: float) -> None:
     mine = figures(results)
-    check(mine["service_level"], exact.in_time_of_entered, 0.02 * precision)
-    check(mine["service_level_of_served"], exact.in_time_of_served, 0.02 * precision)
-    check(mine["wait_s"], exact.wait * 60, 0.3 * precision)
-    check(results.groups["agents"]["occupancy"], exact.occupancy, 0.03 * precision)
+    check(mine["service_level"], exact.in_time_of_entered, 0.027 * precision)
+    check(mine["service_level_of_served"], exact.in_time_of_served, 0.027 * precision)
+    check(mine["wait_s"], exact.wait * 60, 0.41 * precision)
+    check(results.groups["agents"]["occupancy"], exact.occupancy, 0.041 * precision)
 
 
 @pytest.mark.parametrize("days", DAYS)
@@ -128,7 +126,7 @@ def test_days_of_impatient_callers(days: int) -> None:
     )
     results = simulate(eight_hours(caller={"patience_s": exponential(60)}), replications=days, seed=1)
     same_day(results, exact, (25 / days) ** 0.5)
-    check(figures(results)["abandoned"], exact.abandoned, 0.15 * (25 / days) ** 0.5)
+    check(figures(results)["abandoned"], exact.abandoned, 0.2 * (25 / days) ** 0.5)
 
 
 @pytest.mark.parametrize("days", DAYS)
@@ -138,12 +136,10 @@ def test_days_with_a_small_waiting_room(days: int) -> None:
     assert (exact.blocked, exact.in_time_of_entered) == (pytest.approx(18.7, rel=0.02), pytest.approx(0.929, abs=0.002))
     results = simulate(eight_hours(lines={"waiting_room": 5}), replications=days, seed=1)
     same_day(results, exact, (25 / days) ** 0.5)
-    check(figures(results)["blocked"], exact.blocked, 0.35 * (25 / days) ** 0.5)
+    check(figures(results)["blocked"], exact.blocked, 0.47 * (25 / days) ** 0.5)
 
 
-@pytest.mark.parametrize(
-    "calls", [40_000, pytest.param(1_000_000, marks=[pytest.mark.nightly, pytest.mark.timeout(3600)])]
-)
+@pytest.mark.parametrize("calls", [40_000, pytest.param(400_000, marks=NIGHTLY)])
 def test_longest_idle_with_servers_of_different_speed(calls: int) -> None:
     """Rates 2, 1, .5, .5 an hour, 3 arrivals: utilisations .68878, .77296, .84949, .84949; all busy .55102."""
     rates = (2.0, 1.0, 0.5, 0.5)
@@ -167,9 +163,9 @@ def test_longest_idle_with_servers_of_different_speed(calls: int) -> None:
     )
     precision = (40_000 / calls) ** 0.5
     for n, utilisation in enumerate(exact.utilisations):
-        check(results.groups[f"server{n}"]["occupancy"], utilisation, 0.025 * precision)
-    check(figures(results)["delayed_share"], exact.all_busy, 0.05 * precision)
-    check(figures(results)["wait_s"], exact.wait * 3600, 0.16 * precision)
+        check(results.groups[f"server{n}"]["occupancy"], utilisation, 0.034 * precision)
+    check(figures(results)["delayed_share"], exact.all_busy, 0.068 * precision)
+    check(figures(results)["wait_s"], exact.wait * 3600, 0.22 * precision)
 
 
 SKILLS = [f"skill{n}" for n in range(6)]
@@ -198,7 +194,7 @@ def pooled(groups: dict[str, Any], calls: int) -> Results:
     )
 
 
-POOLED_CALLS = [60_000, pytest.param(2_000_000, marks=[pytest.mark.nightly, pytest.mark.timeout(3600)])]
+POOLED_CALLS = [60_000, pytest.param(500_000, marks=NIGHTLY)]
 
 
 @pytest.mark.parametrize("calls", POOLED_CALLS)
@@ -212,9 +208,9 @@ def test_pooling_with_all_skills(calls: int) -> None:
     )
     results = pooled({"generalists": {"agents": 90, "skills": dict.fromkeys(SKILLS, 50)}}, calls)
     precision = (60_000 / calls) ** 0.5
-    check(figures(results, "all")["blocked_share"], exact.blocked, 0.9 * precision)
-    check(figures(results, "all")["delayed_share"], exact.delayed, 0.27 * precision)
-    check(figures(results, "all")["wait_s"], exact.wait * 60, 0.45 * precision)
+    check(figures(results, "all")["blocked_share"], exact.blocked, 1.2 * precision)
+    check(figures(results, "all")["delayed_share"], exact.delayed, 0.36 * precision)
+    check(figures(results, "all")["wait_s"], exact.wait * 60, 0.61 * precision)
 
 
 @pytest.mark.parametrize("calls", POOLED_CALLS)
@@ -227,4 +223,4 @@ def test_pooling_with_two_skills_each(calls: int) -> None:
     wait = figures(pooled(groups, calls), "all")["wait_s"]
     assert wait.half_width is not None
     assert abs(wait.mean / 60 - 0.545) <= wait.half_width / 60 + 0.05
-    assert wait.half_width / 60 <= 0.2 * (60_000 / calls) ** 0.5
+    assert wait.half_width / 60 <= 0.27 * (60_000 / calls) ** 0.5

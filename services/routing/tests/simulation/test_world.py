@@ -75,6 +75,21 @@ def test_who_finds_no_place_to_wait_is_blocked(tmp_path: Path) -> None:
     assert means(once(small(tmp_path, lines={"waiting_room": 0})), "call")["blocked"] == 7
 
 
+def test_leads_take_no_trunk_and_no_place_to_wait(tmp_path: Path) -> None:
+    given = scenario(
+        tmp_path,
+        time={"period_s": 200, "drain": True},
+        types={
+            "lead": {"kind": "lead", "arrivals": every(10, 9, tmp_path), "service_s": CONSTANT_60},
+            "call": {"arrivals": every(100, 1, tmp_path), "service_s": CONSTANT_60},
+        },
+        groups={"leads": {"agents": 1, "capacity": {"lead": 1}}, "calls": {"agents": 1}},
+        lines={"trunks": 1, "waiting_room": 0},
+    )
+    results = once(given)
+    assert (means(results, "lead")["served"], means(results, "call")["served"]) == (9, 1)
+
+
 def test_who_was_blocked_or_gave_up_may_call_again(tmp_path: Path) -> None:
     again = {"after_blocked": 1, "after_abandoned": 1, "delay_s": {"constant": 25}}
     blocked = means(once(small(tmp_path, lines={"waiting_room": 0}, caller={"retrial": again})), "call")

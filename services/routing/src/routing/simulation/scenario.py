@@ -70,7 +70,7 @@ Count = Annotated[int, Field(ge=0, le=100_000)]
 class Time(Part):
     """How long is simulated."""
 
-    period_s: Positive
+    period_s: Annotated[float, Field(ge=1, allow_inf_nan=False)]
     periods: int = Field(default=1, ge=1, le=10_000)
     warm_up_s: NotNegative = 0
     """Who arrives before this is served, but not counted."""

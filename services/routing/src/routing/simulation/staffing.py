@@ -41,6 +41,10 @@ class Shortfall:
         return self.level.high is not None and self.level.high >= share
 
 
+OneLess = dict[str, list[Shortfall | None]]
+"""Per group and period, what fell short most clearly with one agent less; None where there is none to take away."""
+
+
 @dataclass(frozen=True, slots=True)
 class Staffed:
     """What was found."""
@@ -53,12 +57,8 @@ class Staffed:
     """One-sided: with which each share reaches the target."""
     results: Results
     """With this staffing."""
-    one_less: "_OneLess"
-    """Per group and period: what fell short with one agent less; None where there is none to take away."""
+    one_less: OneLess
     evaluations: int
-
-
-_OneLess = dict[str, list[Shortfall | None]]
 
 
 @dataclass(slots=True)
@@ -111,7 +111,7 @@ def staff(
     search = _Search(one_sided, share, replications, seed, progress, served_by=servers(scenario))
     staffing = _first_guess(search, within_s)
     results = _add(search, staffing)
-    one_less: _OneLess = {name: [None] * scenario.time.periods for name in scenario.groups}
+    one_less: OneLess = {name: [None] * scenario.time.periods for name in scenario.groups}
     results = _take_away(search, staffing, results, one_less)
     return Staffed(
         staffing=staffing,
@@ -195,7 +195,7 @@ def _busiest(names: list[str], groups: dict[str, Figures]) -> str:
     return max(names, key=lambda name: groups[name]["occupancy"].mean if "occupancy" in groups[name] else 2.0)
 
 
-def _take_away(search: _Search, staffing: dict[str, list[int]], results: Results, one_less: _OneLess) -> Results:
+def _take_away(search: _Search, staffing: dict[str, list[int]], results: Results, one_less: OneLess) -> Results:
     """Take agents away, many at first, wherever all shares stay up. Where it once failed it would fail again."""
     cells = [(group, period) for group, agents in staffing.items() for period in range(len(agents))]
     for group, period in sorted(cells, key=lambda cell: -staffing[cell[0]][cell[1]]):
@@ -204,7 +204,7 @@ def _take_away(search: _Search, staffing: dict[str, list[int]], results: Results
             step = min(step, staffing[group][period])
             staffing[group][period] -= step
             tried = search.evaluate(staffing)
-            short = next(search.shortfalls(tried), None)
+            short = min(search.shortfalls(tried), key=lambda s: s.level.high or 0.0, default=None)
             if short is None:
                 results = tried
                 search.progress(f"{_total(staffing)} agents: enough")

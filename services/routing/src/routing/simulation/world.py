@@ -26,6 +26,7 @@ from routing.engine import (
     PutAgent,
     SetMode,
     SubmitItem,
+    WorkKind,
 )
 from routing.simulation.arrivals import arriving
 from routing.simulation.distributions import Sampler
@@ -61,6 +62,7 @@ class _Kind:
         call_type = scenario.types[name]
         self.name = name
         self.kind = call_type.kind
+        self.takes_line = call_type.kind is WorkKind.CALL
         self.retrial = call_type.retrial
         self.queue, self.requirement, self.priority = scenario.choice(call_type)
         self.calls: Iterator[Arrival] = arriving(
@@ -135,7 +137,10 @@ class _World:
         self._agents: dict[str, _Agent] = {}
         self._rosters: dict[str, list[str]] = {name: [] for name in scenario.groups}
         self._callers: dict[str, _Caller] = {}
+        self._lines = 0
+        """Calls that are here."""
         self._waiting = 0
+        """Of these, those that wait."""
         self._numbers = count()
         self._events: list[tuple[int, int, Callable[..., None], Any]] = []
         """When, in which order within a millisecond, what, of whom."""
@@ -196,13 +201,14 @@ class _World:
         item_id = f"{next(self._numbers):09d}"
         caller = _Caller(item_id, kind, now, services_ms, tally)
         lines = self._scenario.lines
-        if lines.trunks is not None and len(self._callers) >= lines.trunks:
+        if kind.takes_line and lines.trunks is not None and self._lines >= lines.trunks:
             self._block(caller, now)
             return
         self._callers[item_id] = caller
+        self._lines += kind.takes_line
         item = Item(item_id, kind.kind, kind.queue, kind.requirement, kind.priority, now)
         self._follow(self._engine.step(SubmitItem(item), now), now)
-        if caller.queued and lines.waiting_room is not None and self._waiting > lines.waiting_room:
+        if caller.queued and kind.takes_line and lines.waiting_room is not None and self._waiting > lines.waiting_room:
             # Whether an agent is free is the engine's knowledge: who would have to wait finds no place.
             self._leave(caller, now, "blocked")
             self._block(caller, now)
@@ -234,9 +240,13 @@ class _World:
 
     def _leave(self, caller: _Caller, now: int, why: str) -> None:
         caller.queued = False
-        self._waiting -= 1
-        del self._callers[caller.item_id]
+        self._waiting -= caller.kind.takes_line
+        self._forget(caller)
         self._follow(self._engine.step(CancelItem(caller.item_id, why), now), now)
+
+    def _forget(self, caller: _Caller) -> None:
+        self._lines -= caller.kind.takes_line
+        del self._callers[caller.item_id]
 
     # What the engine decided
 
@@ -259,14 +269,14 @@ class _World:
         """The caller waits; who only goes to another queue did already."""
         if not caller.queued:
             caller.queued = True
-            self._waiting += 1
+            self._waiting += caller.kind.takes_line
 
     def _serve(self, accepted: AssignmentAccepted, now: int) -> None:
         assignment = accepted.assignment
         caller = self._callers[assignment.item_id]
         if caller.queued:
             caller.queued = False
-            self._waiting -= 1
+            self._waiting -= caller.kind.takes_line
         caller.tally.served_waits_ms.append(now - caller.arrived)
         agent = self._agents[assignment.agent_id]
         agent.clock.advance(now)
@@ -282,7 +292,7 @@ class _World:
 
     def _part(self, completed: AssignmentCompleted, now: int) -> None:
         assignment = completed.assignment
-        del self._callers[assignment.item_id]
+        self._forget(self._callers[assignment.item_id])
         agent = self._agents[assignment.agent_id]
         agent.held -= 1
         self._rest(agent, now)
