@@ -133,14 +133,14 @@ def _live_leg(story: Story, call: Call, leg: Leg) -> LiveLeg:
 
 def look_after(story: Story, call: Call) -> None:
     """Bring about what would have been done, had nobody been away."""
+    for leg in call.legs.values():
+        if leg.up_at is not None and leg.joined_at is None:
+            story.picked_up(call, leg)
     customer = call.customer
     if customer is None:
         return
     if customer.bridge is None and not customer.hung_up_itself and call.direction is Direction.INBOUND:
         story.say(story.control.receive(call, answered=customer.up_at is not None))
-    for leg in call.legs.values():
-        if leg.up_at is not None and leg.joined_at is None:
-            story.picked_up(call, leg)
     if not call.legs and customer.bridge is not None and not story.memory.is_holding(customer.bridge):
         story.say(story.control.wait(call))
 

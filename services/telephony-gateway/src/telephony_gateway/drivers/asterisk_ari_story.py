@@ -330,11 +330,13 @@ class Story:
                 self.say(self.control.dial_customer(call, leg))
             case Purpose.DIAL if customer is not None and customer.up_at is not None and leg.joined_at is None:
                 self.say(self.control.customer_answered(call))
-            case Purpose.CONSULT:
+            case Purpose.DIAL:
+                return  # the customer rings
+            case Purpose.CONSULT if call.leg(leg.consults or "") is not None:
                 self.say(self.control.talk(call, leg))
             case Purpose.CONNECT | Purpose.TRANSFER if self._is_taken(call, leg):
                 self.say(self.control.end(call, leg))
-            case Purpose.CONNECT | Purpose.TRANSFER | Purpose.CONFERENCE if customer is not None:
+            case _ if customer is not None:
                 self.say(self.control.talk(call, customer, leg))
 
     def _is_taken(self, call: Call, leg: Leg) -> bool:
