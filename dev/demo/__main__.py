@@ -119,6 +119,8 @@ def _options() -> argparse.Namespace:
         parser.error("--replicas: 1 to 8")
     if options.day and not options.replay:
         parser.error("--day needs --replay")
+    if options.report and not os.access(options.report.absolute().parent, os.W_OK):
+        parser.error(f"--report: {options.report} cannot be written")  # now, not after the last call
     if options.calls is None and not options.replay:
         options.calls = 200
     return options

@@ -90,6 +90,8 @@ def test_a_private_postgres_keeps_its_data_over_a_restart(ledger: Ledger, tmp_pa
         assert connection.execute("SELECT one FROM kept").fetchone() == (1,)
     server.stop()
     server.forget()
+    if (elsewhere := tmp_path / "postgres" / "data-is-elsewhere").exists():
+        shutil.rmtree(elsewhere.read_text().strip())
 
 
 @needs_postgres
