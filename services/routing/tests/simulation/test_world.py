@@ -190,6 +190,20 @@ def test_rules_priorities_and_steps_are_those_of_the_engine(tmp_path: Path) -> N
     assert means(results, "plain")["served"] == 9
 
 
+def test_a_rule_may_name_an_agent_and_how_long_to_wait_for_them(tmp_path: Path) -> None:
+    """Agents are called by their group and number. The second call waits 20 s for the one who has the first."""
+    given = scenario(
+        tmp_path,
+        time={"period_s": 100, "drain": True},
+        types={"call": {"arrivals": every(10, 2, tmp_path), "service_s": CONSTANT_60}},
+        rules=[
+            {"name": "own", "then": {"queue": "default", "preferred_agent": "team-00002", "patience_s": 20}},
+        ],
+        groups={"team": {"agents": 2}},
+    )
+    assert means(once(given), "call")["wait_s"] == pytest.approx(20 / 2)
+
+
 def test_leads_share_an_agent_up_to_the_capacity(tmp_path: Path) -> None:
     given = small(
         tmp_path,

@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from routing.domain.rules import DEFAULT_QUEUE, Choice, Facts, RuleSet, choose, first_fault, read
+from routing.domain.rules import DEFAULT_QUEUE, Facts, choose, first_fault, read
 from routing.engine import (
     ORDERS,
     AgentProfile,
@@ -317,26 +317,59 @@ class Scenario(Part):
             engine.step(PutQueue(queue.config(name)), 0)
         return engine
 
-    def choice(self, call_type: CallType) -> tuple[str, Requirement, int]:
-        """Where calls of a type go: queue, requirement, priority."""
+    def routed(self, call_type: CallType) -> "Routed":
+        """Where items of a type go: as the rules say, or the type itself."""
+        kind, own = call_type.kind, call_type
         if not self.rules:
-            requirement = Requirement.of(call_type.requirement, call_type.territory, call_type.any_of, call_type.wanted)
-            return call_type.queue or DEFAULT_QUEUE, requirement, call_type.priority
-        chosen = self._chosen(read(1, {"rules": self.rules}), call_type)
-        requirement = Requirement.of(chosen.requirement, chosen.territory, chosen.any_of, chosen.wanted)
-        return chosen.queue, requirement, chosen.priority
-
-    def _chosen(self, rules: RuleSet, call_type: CallType) -> Choice:
+            requirement = Requirement.of(own.requirement, own.territory, own.any_of, own.wanted)
+            return Routed(kind, own.queue or DEFAULT_QUEUE, requirement, own.priority)
         facts = Facts(
-            kind=call_type.kind,
-            dialled=call_type.dialled,
-            known=call_type.known,
-            tier=call_type.tier,
-            language=call_type.language,
-            territory=call_type.territory,
-            attributes=call_type.attributes,
+            kind=kind,
+            dialled=own.dialled,
+            known=own.known,
+            tier=own.tier,
+            language=own.language,
+            territory=own.territory,
+            attributes=own.attributes,
         )
-        return choose(rules, facts, priority=call_type.priority, skills=call_type.requirement)
+        rules = read(1, {"rules": self.rules})
+        chosen = choose(rules, facts, priority=own.priority, skills=own.requirement)
+        return Routed(
+            kind,
+            chosen.queue,
+            Requirement.of(chosen.requirement, chosen.territory, chosen.any_of, chosen.wanted),
+            chosen.priority,
+            None if chosen.due_after_s is None else chosen.due_after_s * 1000,
+            chosen.preferred_agent,
+            chosen.patience_s * 1000,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """What the engine is told of each item of a type."""
+
+    kind: WorkKind
+    queue: str
+    requirement: Requirement
+    priority: int
+    due_after_ms: int | None = None
+    preferred_agent: str | None = None
+    patience_ms: int = 0
+
+    def item(self, item_id: str, now: int) -> Item:
+        """One that is submitted now (ms)."""
+        return Item(
+            item_id,
+            self.kind,
+            self.queue,
+            self.requirement,
+            self.priority,
+            now,
+            self.preferred_agent,
+            due_at=None if self.due_after_ms is None else now + self.due_after_ms,
+            preferred_until=now + self.patience_ms if self.preferred_agent and self.patience_ms else None,
+        )
 
 
 def load(path: Path) -> Scenario:
@@ -424,8 +457,7 @@ def servers(scenario: Scenario) -> dict[str, list[str]]:
         engine.step(PutAgent(group_name, group.profile), 0)
         engine.step(SetMode(group_name, Mode.READY), 0)
         for name, call_type in scenario.types.items():
-            queue_id, requirement, priority = scenario.choice(call_type)
-            engine.step(SubmitItem(Item(name, call_type.kind, queue_id, requirement, priority, 0)), 0)
+            engine.step(SubmitItem(scenario.routed(call_type).item(name, 0)), 0)
             while engine.assignment_of(name) is None and (due := engine.next_due()) is not None:
                 engine.step(FireTimers(), due)
             if engine.assignment_of(name) is not None:

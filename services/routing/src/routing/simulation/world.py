@@ -20,7 +20,6 @@ from routing.engine import (
     CompleteAssignment,
     Effect,
     FireTimers,
-    Item,
     ItemQueued,
     Mode,
     PutAgent,
@@ -61,10 +60,9 @@ class _Kind:
     def __init__(self, scenario: Scenario, name: str, streams: Callable[[str], Random]) -> None:
         call_type = scenario.types[name]
         self.name = name
-        self.kind = call_type.kind
         self.takes_line = call_type.kind is WorkKind.CALL
         self.retrial = call_type.retrial
-        self.queue, self.requirement, self.priority = scenario.choice(call_type)
+        self.routed = scenario.routed(call_type)
         self.calls: Iterator[Arrival] = arriving(
             call_type, scenario.time, streams(f"{name}/arrivals"), streams("factor")
         )
@@ -206,8 +204,7 @@ class _World:
             return
         self._callers[item_id] = caller
         self._lines += kind.takes_line
-        item = Item(item_id, kind.kind, kind.queue, kind.requirement, kind.priority, now)
-        self._follow(self._engine.step(SubmitItem(item), now), now)
+        self._follow(self._engine.step(SubmitItem(kind.routed.item(item_id, now)), now), now)
         if caller.queued and kind.takes_line and lines.waiting_room is not None and self._waiting > lines.waiting_room:
             # Whether an agent is free is the engine's knowledge: who would have to wait finds no place.
             self._leave(caller, now, "blocked")
