@@ -202,7 +202,7 @@ def headers_of(raw: bytes) -> dict[bytes, bytes]:
     """The headers in lines; of several with the same name the first."""
     pairs = [line.split(b":", 1) for line in raw.split(b"\n")]
     # A hundred and more in each event: this is where the time goes.
-    return {pair[0]: pair[1].strip() for pair in reversed(pairs) if len(pair) == 2}  # noqa: PLR2004 (name, value)
+    return {pair[0]: pair[1].strip() for pair in reversed(pairs) if len(pair) == 2}
 
 
 def plain_event(body: bytes) -> Event | None:
