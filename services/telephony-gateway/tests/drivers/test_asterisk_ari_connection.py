@@ -73,7 +73,8 @@ class FakeAsterisk:
                 await self.slow.wait()
             status, body = self.answers.get(request.path, (200, "[]"))
             if "/events/user/" in request.path:
-                status, body = 204, ""
+                there = any(not socket.closed for socket in self.sockets)
+                status, body = (204, "") if there else (404, "")
                 await self.say({"type": "ChannelUserevent", "eventname": "cordboard-heartbeat"})
             return web.Response(status=status, text=body, content_type="application/json")
         finally:

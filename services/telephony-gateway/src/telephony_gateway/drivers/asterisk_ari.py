@@ -15,7 +15,12 @@ from yarl import URL
 
 from telephony_gateway.domain.pbx_commands import Command
 from telephony_gateway.domain.pbx_events import PbxEvent
-from telephony_gateway.drivers.asterisk_ari_interpreter import APPLICATION, REPLACED, AsteriskAriInterpreter
+from telephony_gateway.drivers.asterisk_ari_interpreter import (
+    APPLICATION,
+    HEARTBEAT,
+    REPLACED,
+    AsteriskAriInterpreter,
+)
 from telephony_gateway.drivers.asterisk_ari_messages import MAX_ANSWER, MAX_MESSAGE, PREFIX
 from telephony_gateway.drivers.connection import CONNECT_S, READ_BYTES, TICK_S, Broken, Replaced, keep_connected
 from telephony_gateway.drivers.credentials import Credentials, credentials_of, setting_of
@@ -30,6 +35,9 @@ ANSWER_S = 10.0
 """An Asterisk that does not answer a request within this time is given up."""
 AT_ONCE = 32
 """Requests under way. Those of one call are said one after the other."""
+PREDECESSOR_S = 1.0
+HEARD = 204
+"""HTTP: somebody has the application, and got the event."""
 UNSENT = 10_000
 """Requests that wait for their turn; with more of them Asterisk is given up."""
 UNREAD = 1_000
@@ -82,6 +90,7 @@ class AsteriskAriDriver:
                 timeout=aiohttp.ClientTimeout(total=ANSWER_S, connect=CONNECT_S),
             ) as session:
                 async with asyncio.timeout(CONNECT_S):
+                    await self._let_a_predecessor_go(session, base)
                     socket = await session.ws_connect(
                         (base / PREFIX.strip("/") / "events").with_query(app=self._application),
                         heartbeat=HEARTBEAT_S,
@@ -104,6 +113,21 @@ class AsteriskAriDriver:
             for event in self.interpreter.take().events:
                 await report(event)
         return reason
+
+    async def _let_a_predecessor_go(self, session: aiohttp.ClientSession, base: URL) -> None:
+        """Wait, if only for a moment, until our application is nobody's.
+
+        Asterisk tidies up after a gateway that has gone some time later, and forgets the application even if another
+        one has come meanwhile. Who is still there after that moment is alive, and is told that we take over.
+        """
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + PREDECESSOR_S
+        beat = (base / PREFIX.strip("/") / "events" / "user" / HEARTBEAT).with_query(application=self._application)
+        while loop.time() < until_s:
+            async with session.post(beat) as answer:
+                if answer.status != HEARD:
+                    return
+            await asyncio.sleep(PREDECESSOR_S / 20)  # rule: sleep (a pause between looks)
 
 
 class _Connection:

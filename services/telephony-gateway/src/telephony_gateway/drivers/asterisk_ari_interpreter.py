@@ -64,7 +64,7 @@ NOT_FOUND, CONFLICT = 404, 409
 
 HEARTBEAT = "cordboard-heartbeat"
 DEAF = "its events do not reach us"
-BEATS = (0.0, 0.5, 1.0, 5.0)
+BEATS = (0.0, 0.5, 0.5, 0.5, 1.0, 1.0, 2.0)
 """Pauses in seconds between heartbeats, the last one again and again. A heartbeat is a user event of our application
 that has to come back over the WebSocket: an Asterisk that tidies up after a gateway which went just when this one came
 forgets the application, and leaves the connection open and silent (seen with 22 in 5 of 80 quick reconnects)."""
