@@ -36,6 +36,8 @@ class LiveLeg:
     alerting_at: datetime | None = None
     answered_at: datetime | None = None
     held_since: datetime | None = None
+    hold_known: bool = True
+    """False: the PBX does not tell whether it is held; whoever knew it before is believed."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -68,7 +68,7 @@ def _as_seen(connection: Connection, leg: LiveLeg, at: datetime) -> Connection:
         connection = replace(connection, alerting_at=connection.alerting_at or leg.alerting_at or at)
     if leg.state in (LegState.CONNECTED, LegState.HELD):
         connection = replace(connection, answered_at=connection.answered_at or leg.answered_at or at)
-        if (leg.state is LegState.HELD) != connection.on_hold:
+        if leg.hold_known and (leg.state is LegState.HELD) != connection.on_hold:
             mark = HoldMark(leg.held_since or at, False) if leg.state is LegState.HELD else HoldMark(at, True)
             connection = replace(connection, hold_marks=tuple(sorted({*connection.hold_marks, mark})))
     return connection

@@ -81,7 +81,7 @@ class AsteriskAmi:
         dialplan: Dialplan = Dialplan(),  # noqa: B008 (immutable)
         count: Callable[[str], None] = lambda _why: None,
     ) -> None:
-        self.calls = Calls(trunks, dialplan.waiting_context)
+        self.calls = Calls(trunks, dialplan.waiting_context, dialplan.conference_context)
         self.reader = MessageReader(count)
         self.unknown_answers = 0
         self._credentials = credentials

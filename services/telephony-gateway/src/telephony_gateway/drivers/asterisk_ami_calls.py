@@ -97,12 +97,18 @@ _ORIGINATE_REASONS = {"3": "NOANSWER", "5": "BUSY", "8": "CONGESTION"}
 class Calls:
     """All calls of one Asterisk."""
 
-    def __init__(self, trunks: tuple[str, ...] = (), waiting_context: str = "cc-hold") -> None:
+    def __init__(
+        self,
+        trunks: tuple[str, ...] = (),
+        waiting_context: str = "cc-hold",
+        conference_context: str = "cc-conference",
+    ) -> None:
         self.channels = Channels(trunks)
         self.calls: dict[str, Call] = {}
         self.events: list[PbxEvent] = []
         self.over_limit = 0
         self._waiting_context = waiting_context
+        self._conference_context = conference_context
         self._of: dict[str, Call] = {}
         """By a channel's unique id, its call."""
         self._linked: dict[str, Call] = {}
@@ -680,7 +686,7 @@ class Calls:
         leg = call.legs.get(channel.uid) if call is not None and channel is not None else None
         if call is None or leg is None or leg.answered_at is None:
             return
-        leg.held = message.event == "Hold"
+        leg.held, leg.hold_known = message.event == "Hold", True
         kind = LegHeld if leg.held else LegRetrieved
         self.events.append(kind(at=at, call=call.name, leg=leg.name, device=leg.device))
 
@@ -1133,9 +1139,15 @@ class Calls:
             self._adopt(channel, live[channel.uid], at)
         for channel in self.channels:
             self._adopt_by_meeting(channel, at)
+        for call in self.calls.values():
+            if call.customer is not None and call.customer.context == self._conference_context:
+                call.rooms.add(call.customer.exten)
         for channel in fresh:
             if channel.uid not in self._of:
                 self._call_of_orphan(channel, at)
+            call_of_it = self._of.get(channel.uid)
+            if call_of_it is not None and channel.uid in call_of_it.legs:
+                call_of_it.legs[channel.uid].hold_known = False
         for call in list(self.calls.values()):
             self._connect(call, at)
         self.events.clear()  # all of it is in the snapshot
@@ -1241,6 +1253,7 @@ class Calls:
             initiated_at=leg.initiated_at,
             alerting_at=channel.alerting_at,
             answered_at=leg.answered_at,
+            hold_known=leg.hold_known,
         )
 
     def tick(self, at: datetime) -> None:

@@ -25,6 +25,8 @@ class Leg:
     taken: bool = False
     """Whether it was the customer who left the bridge in which they were connected."""
     held: bool = False
+    hold_known: bool = True
+    """False of a leg that was found when a connection came up, until its phone says something about it."""
     told: bool = False
     moved: bool = False
     """Whether it has the customer from another agent."""
