@@ -67,6 +67,7 @@ class QueueEntry:
     priority_class: int = 0
     acceleration: int = 1
     due_after_s: int = 0
+    paused: bool = False
 
     def config(self) -> core.QueueConfig:
         """As the engine wants it."""
@@ -78,6 +79,7 @@ class QueueEntry:
             priority_class=self.priority_class,
             acceleration=self.acceleration,
             due_after_ms=self.due_after_s * 1000,
+            paused=self.paused,
             steps=tuple(_step(step) for step in self.steps),
             order=None if self.agent_order is None else core.ORDERS[self.agent_order],
         )
@@ -223,6 +225,8 @@ class Changes:
     config: WorkspaceConfig | None = None
     figures: dict[tuple[str, str, int], Figures] = field(default_factory=dict)
     """By queue, org path and begin of the interval (ms)."""
+    audit: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
+    """(what was done, by whom, details)"""
     announcements: list[Announcement] = field(default_factory=list)
     heard: dict[str, Envelope[Any] | None] = field(default_factory=dict)
     """Agents that others shall hear of, and why."""
@@ -418,6 +422,7 @@ class LiveWorkspace:
         work.step, work.queued_at = item.step, None if item.queued_at is None else moment(item.queued_at)
         work.due_at = None if item.due_at is None else moment(item.due_at)
         work.preferred_until = None if item.preferred_until is None else moment(item.preferred_until)
+        work.preferred_agent = item.preferred_agent
         work.requirement = dict(item.requirement.skills)
         work.any_of = [dict(group) for group in item.requirement.any_of]
         work.wanted = dict(item.requirement.wanted)

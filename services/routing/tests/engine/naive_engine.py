@@ -196,6 +196,7 @@ class NaiveEngine:
     def is_eligible(self, work: NaiveItem, agent: NaiveAgent) -> bool:
         return (
             self.can_do(work, agent)
+            and not self.queues[work.item.queue].paused
             and agent.mode == Mode.READY
             and agent.wrap_up_until is None
             and agent.device != DeviceState.IN_USE
@@ -310,10 +311,11 @@ class NaiveEngine:
             seen.add(target)
             follow = self.queues[target]
         self.queues[queue.queue_id] = queue
-        if was and was.steps != queue.steps:
+        if was and (was.steps, was.paused) != (queue.steps, queue.paused):
             for work in sorted(self.items.values(), key=self.urgency):
                 if work.item.queue == queue.queue_id:
-                    work.item = replace(work.item, step=0)
+                    if was.steps != queue.steps:
+                        work.item = replace(work.item, step=0)
                     self.retry(work)
 
     def retry(self, work: NaiveItem) -> None:
@@ -435,6 +437,9 @@ class NaiveEngine:
         if changes.get("queue", work.item.queue) not in self.queues:
             raise Refuses
         item = replace(work.item, **changes)
+        if input.preferred_agent is not None:
+            self.known(input.preferred_agent)
+            item = replace(item, preferred_agent=input.preferred_agent, preferred_until=input.preferred_until)
         if item.queue != work.item.queue:
             item = replace(item, step=0, queued_at=self.now)
         agent = None

@@ -115,6 +115,7 @@ queues = st.builds(
     acceleration=st.sampled_from([1, 1, 5]),
     due_after_ms=st.sampled_from([0, 0, 10]),
     priority_class=st.sampled_from([0, 0, 1]),
+    paused=st.sampled_from([False, False, True]),
     steps=st.builds(in_time, steps, overflows),
     order=st.none() | st.sampled_from(list(ORDERS.values())),
 )
@@ -247,6 +248,11 @@ class EngineMachine(RuleBasedStateMachine):
     @rule(pick=st.integers(0, 99), queue=st.none() | st.sampled_from(QUEUES), requirement=st.none() | requirements)
     def requeue(self, pick: int, queue: str | None, requirement: Requirement | None) -> None:
         self.with_item(pick, lambda id: RequeueItem(id, "requeued", queue, requirement))
+
+    @rule(pick=st.integers(0, 99), agent=st.sampled_from(AGENTS), ms=st.none() | st.integers(0, 30))
+    def assign(self, pick: int, agent: str, ms: int | None) -> None:
+        until = None if ms is None else self.now + ms
+        self.with_item(pick, lambda id: RequeueItem(id, "assigned", preferred_agent=agent, preferred_until=until))
 
     @rule(pick=st.integers(0, 99), agent=st.sampled_from(AGENTS))
     def take(self, pick: int, agent: str) -> None:

@@ -78,6 +78,7 @@ class QueueBody(Body):
         description="When an item is due after it was submitted. Its minutes count from then, so that of two queues"
         " without priorities the item with less time left goes first.",
     )
+    paused: bool = Field(default=False, description="Nothing of it is offered for the time being.")
     agent_order: AgentOrderName | None = Field(
         default=None, description="Which of the eligible agents is first; null: as the workspace says."
     )
@@ -99,6 +100,7 @@ class QueueView(BaseModel):
     priority_class: int
     acceleration: int
     due_after_s: int
+    paused: bool
     agent_order: AgentOrderName | None
     steps: list[StepBody]
     version: int

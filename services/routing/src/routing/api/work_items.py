@@ -116,6 +116,21 @@ class PriorityBody(Body):
     priority: int = Field(ge=0, le=1000)
 
 
+class RequeueBody(Body):
+    """Where it goes."""
+
+    queue: Identifier | None = Field(default=None, description="Null: where it is.")
+    priority: int | None = Field(default=None, ge=0, le=1000, description="Null: as it is.")
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=100)] = "requeued"
+
+
+class AssignBody(Body):
+    """Who gets it."""
+
+    agent_id: Identifier
+    patience_s: int = Field(default=300, ge=0, le=86_400, description="How long a call waits for this agent alone.")
+
+
 def work_item_view(row: Row[Any]) -> WorkItemView:
     """A row of work_items."""
     fields = dict(row._mapping)
@@ -217,6 +232,22 @@ async def put_work_item_priority(
 ) -> WorkItemView:
     """Make it more or less urgent; its place in the queue changes at once."""
     return await _change(request, caller, database, work_item_id, "change_priority", body.model_dump(), None)
+
+
+@router.post("/{work_item_id}/requeue")
+async def requeue_work_item(
+    request: Request, caller: Leader, database: Db, work_item_id: UUID, body: RequeueBody, key: IdempotencyKey = None
+) -> WorkItemView:
+    """Put it into a queue again, or into another: it keeps its place by time. Whoever had it has it no longer."""
+    return await _change(request, caller, database, work_item_id, "requeue_work_item", body.model_dump(), key)
+
+
+@router.post("/{work_item_id}/assign")
+async def assign_work_item(
+    request: Request, caller: Leader, database: Db, work_item_id: UUID, body: AssignBody, key: IdempotencyKey = None
+) -> WorkItemView:
+    """Give it to an agent. A lead or service request is theirs at once; a call rings as soon as they can take it."""
+    return await _change(request, caller, database, work_item_id, "assign_work_item", body.model_dump(), key)
 
 
 async def _change(

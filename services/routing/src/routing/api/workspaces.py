@@ -14,7 +14,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 from sqlalchemy import Row
 
-from routing.api.access import Administrator, Staff, WorkspaceId, workspace_of
+from routing.api.access import Administrator, Staff, WorkspaceId, configurable_workspace, workspace_of
 from routing.engine import Miss, WorkKind
 from routing.storage import queries
 from routing.usecases.create_workspace import create_workspace
@@ -78,6 +78,16 @@ class WorkspaceView(BaseModel):
     updated_at: datetime
 
 
+class AuditEntry(BaseModel):
+    """Something that was done to a workspace."""
+
+    entry_id: int
+    action: str = Field(description="`put_queue`, `assign_work_item` ...")
+    done_by: str = Field(description="The subject of the token.")
+    done_at: datetime
+    details: dict[str, Any] = Field(description="What was asked for.")
+
+
 def _view(row: Row[Any]) -> WorkspaceView:
     return WorkspaceView.model_validate(row, from_attributes=True)
 
@@ -136,3 +146,17 @@ async def list_workspaces(caller: Staff, database: Db, paging: Paging) -> Page[W
     async with database.transaction(caller.org_path) as uow:
         rows = await queries.list_workspaces(uow, after, paging.fetch)
     return paging.page(rows, lambda row: (row.workspace_id,), _view)
+
+
+@router.get("/{workspace_id}/audit")
+async def list_audit(
+    caller: Administrator, database: Db, workspace_id: WorkspaceId, paging: Paging
+) -> Page[AuditEntry]:
+    """What supervisors and administrators did, the latest first. What agents do themselves is in their assignments."""
+    (before,) = paging.after(int) or (None,)
+    async with database.transaction(caller.org_path) as uow:
+        await configurable_workspace(uow, workspace_id)
+        rows = await queries.list_audit(uow, workspace_id, before, paging.fetch)
+    return paging.page(
+        rows, lambda row: (row.entry_id,), lambda row: AuditEntry.model_validate(row, from_attributes=True)
+    )

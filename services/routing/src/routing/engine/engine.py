@@ -213,7 +213,8 @@ class Engine:
         floor.effects.append(QueueChanged(queue))
         if was is None:
             return
-        if (was.steps, was.order, was.acceleration) != (queue.steps, queue.order, queue.acceleration):
+        asks = (queue.steps, queue.order, queue.acceleration, queue.paused)
+        if (was.steps, was.order, was.acceleration, was.paused) != asks:
             self._ask_again(queue, from_the_first_step=was.steps != queue.steps)
         else:
             for work in floor.items.values():
@@ -407,6 +408,9 @@ class Engine:
             priority=was.priority if input.priority is None else input.priority,
             due_at=was.due_at if input.due_at is None else input.due_at,
         )
+        if input.preferred_agent is not None:
+            self._known(input.preferred_agent)
+            item = replace(item, preferred_agent=input.preferred_agent, preferred_until=input.preferred_until)
         self._queue(item.queue)
         if item.queue != was.queue:
             item = replace(item, step=0, queued_at=floor.now)

@@ -30,7 +30,7 @@ class Candidate:
     ``territory CN-31 not covered``, ``territory CN not touched`` (covers no part of it),
     ``channel lead not worked``, ``no_device``, ``mode not_ready lunch``, ``wrap_up``, ``device in_use``,
     ``exclusive call in hand``, ``full lead 3 of 3``, ``full weight 6 of 6``, ``holds_it``, ``avoided``,
-    ``reserved alice`` (waits for the preferred agent alone)."""
+    ``reserved alice`` (waits for the preferred agent alone), ``paused`` (its queue)."""
 
 
 @value
@@ -66,6 +66,8 @@ def explain(floor: Floor, work: WorkEntry, now: int) -> Explanation:
 
 
 def _obstacles(floor: Floor, work: WorkEntry, agent: AgentEntry, now: int) -> Iterator[str]:
+    if floor.queues[work.item.queue].paused:
+        yield "paused"
     yield from _lacks(work, agent.profile)
     if agent.mode is not Mode.READY:
         yield " ".join(["mode", agent.mode, *([agent.mode_reason] if agent.mode_reason else [])])

@@ -36,7 +36,7 @@ from routing.engine.model import (
 )
 from routing.engine.orders import urgency_at, work_key
 from routing.engine.relaxation import next_step_at, requirement_of
-from routing.engine.state import CALL, KINDS, AgentEntry, Kinds, Place, WorkEntry
+from routing.engine.state import CALL, KINDS, AgentEntry, Kinds, Place, Seat, WorkEntry
 from routing.engine.timers import Timer, Timers
 from routing.engine.waiting import Line, is_avoided
 
@@ -68,6 +68,8 @@ class Floor:
         """Items that wait, per kind."""
         self.avoided: dict[str, int] = {}
         """How many waiting items name an agent as the one to avoid."""
+        self.paused: dict[str, Line] = {}
+        """What waits in queues that are paused, where no agent finds it."""
         self.matching = Matching()
         self.timers = Timers()
         self._new_assignment_id = new_assignment_id
@@ -167,29 +169,28 @@ class Floor:
 
     def offer_to_best(self, work: WorkEntry) -> bool:
         """Give an item to the best eligible agent, if there is one. It leaves its line then."""
+        if self.queues[work.item.queue].paused:
+            return False
         if work.item.preferred_until is not None:
             return self._offer_to_preferred(work)
         demand = work.demand
         avoided = self._unseat_avoided(work)
         first, second, eligible = demand.best()
         if first is not None:
-            best: AgentEntry = first[-1]
-            agent = best
+            seat: Seat = first
             preferred = work.item.preferred_agent
-            if preferred is not None and preferred != agent.agent_id:
+            if preferred is not None:
                 other = self.agents.get(preferred)
-                if other is not None and demand.seat_of(other) is not None:
-                    agent = other
+                seat = (demand.seat_of(other) if other is not None else None) or first
+            agent: AgentEntry = seat[-1]
             pool, agent_class = agent.pool, agent.agent_class
             assert pool is not None and agent_class is not None
-            key = demand.key_of(agent)
             pool.remove(agent)
-            next_best: AgentEntry | None = None
-            if agent is not best:
-                next_best = best
+            next_best: Seat | None = None
+            if seat is not first:
+                next_best = first
             elif eligible > 1:
-                next_seat = demand.best_after(agent_class, pool, second)
-                next_best = next_seat[-1] if next_seat is not None else None
+                next_best = demand.best_after(agent_class, pool, second)
             if work.place is not None:
                 self.leave_line(work)
             self._offer(
@@ -197,9 +198,9 @@ class Floor:
                 agent,
                 Reason(
                     eligible,
-                    key,
-                    next_best.agent_id if next_best else None,
-                    demand.key_of(next_best) if next_best else None,
+                    demand.key_at(seat),
+                    next_best[-1].agent_id if next_best else None,
+                    demand.key_at(next_best) if next_best else None,
                     preferred == agent.agent_id,
                     work.item.step,
                 ),
@@ -232,7 +233,15 @@ class Floor:
 
     def release(self, agent: AgentEntry) -> list[WorkEntry]:
         """What waits for this agent alone and cannot be taken by them any more is for all. It is nowhere then."""
-        waiting = [place[2] for line in agent.own_lines.values() for place in line.places if place[2].place is place]
+        lines = [*agent.own_lines.values(), *self.paused.values()]
+        waiting = [
+            place[2]
+            for line in lines
+            for place in line.places
+            if place[2].place is place
+            and place[2].item.preferred_until is not None
+            and place[2].item.preferred_agent == agent.agent_id
+        ]
         released = [work for work in waiting if not self._could_take(agent.agent_id, work)]
         for work in released:
             self.leave_line(work)
@@ -500,8 +509,11 @@ class Floor:
         line = work.demand.line
         if work.item.preferred_until is not None:
             own = self.agents[work.item.preferred_agent or ""].own_lines
-            line = own.setdefault((work.kind, queue.acceleration), Line(queue.acceleration))
+            if not queue.paused:
+                line = own.setdefault((work.kind, queue.acceleration), Line(queue.acceleration))
             self.timers.set(Timer.PATIENCE_ENDS, work.item.item_id, work.item.preferred_until)
+        if queue.paused:
+            line = self.paused.setdefault(queue.queue_id, Line(queue.acceleration))
         line.add(work, work_key(work.item, queue))
         if queue.steps:
             due = next_step_at(work.item, queue)
@@ -522,8 +534,8 @@ class Floor:
         self.timers.cancel(Timer.STEP_IS_DUE, work.item.item_id)
         if work.item.preferred_until is not None:
             self.timers.cancel(Timer.PATIENCE_ENDS, work.item.item_id)
-            if not line.count:
-                own = self.agents[work.item.preferred_agent or ""].own_lines
+            own = self.agents[work.item.preferred_agent or ""].own_lines
+            if not line.count and own.get((work.kind, line.acceleration)) is line:
                 del own[work.kind, line.acceleration]
         if work.avoid is not None:
             self._forget_avoided(work.avoid, work)

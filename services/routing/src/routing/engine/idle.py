@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from heapq import heapify, heappop, heappush, heapreplace
 
 from routing.engine.model import OrderKey, Standing
-from routing.engine.state import AgentEntry, Kinds, Seat
+from routing.engine.state import NO_SEATS, AgentEntry, Kinds, Seat
 
 SCAN_UP_TO = 512
 """More pools than this keep a ranking; up to it, looking at each pool is cheaper."""
@@ -42,9 +42,10 @@ class Pool:
     def add(self, agent: AgentEntry, lanes: Lanes) -> None:
         """Seat an agent who has no seat."""
         agent.pool = self
-        agent.seats = tuple([(*key(agent), agent) for key in lanes])
+        seats: list[Seat] = [(*key(agent), agent) for key in lanes]
+        agent.seats = tuple(seats)
         self.count += 1
-        for lane, seat in enumerate(agent.seats):
+        for lane, seat in enumerate(seats):
             heappush(self.seats[lane], seat)
             best = self.best[lane]
             if best is None or seat < best:
@@ -59,28 +60,22 @@ class Pool:
         """Take the agent's seats away."""
         left = agent.seats
         agent.pool = None
-        agent.seats = ()
+        agent.seats = NO_SEATS
         self.count -= 1
         for lane, seat in enumerate(left):
             if seat is self.best[lane]:
                 self._drop_stale(lane)
             elif len(self.seats[lane]) > 2 * self.count + 32:
-                self.seats[lane] = [seat for seat in self.seats[lane] if _is_taken(seat, lane)]
+                self.seats[lane] = [seat for seat in self.seats[lane] if seat[-1].seats[lane] is seat]
                 heapify(self.seats[lane])
         for ranking in self.rankings:
             ranking.eligible -= 1
 
     def _drop_stale(self, lane: int) -> None:
         seats = self.seats[lane]
-        while seats and not _is_taken(seats[0], lane):
+        while seats and seats[0][-1].seats[lane] is not seats[0]:
             heappop(seats)
         self.best[lane] = seats[0] if seats else None
-
-
-def _is_taken(seat: Seat, lane: int) -> bool:
-    """Whether the agent still sits there."""
-    taken = seat[-1].seats
-    return len(taken) > lane and taken[lane] is seat
 
 
 class Tier:

@@ -91,6 +91,8 @@ class ChangePriority:
 class RequeueItem:
     """An offered or accepted item goes back into a queue; its place is still that of ``submitted_at``.
 
+    With a ``preferred_agent`` the item is for that agent, until ``preferred_until`` for nobody else.
+
     The offer is cancelled, accepted work is completed for that agent. A waiting item only changes place.
     Missing fields stay as they are.
     """
@@ -101,6 +103,8 @@ class RequeueItem:
     requirement: Requirement | None = None
     priority: int | None = None
     due_at: int | None = None
+    preferred_agent: str | None = None
+    preferred_until: int | None = None
 
 
 @value

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from routing.engine.idle import Pool, Tier
 from routing.engine.model import AgentOrder, AgentProfile, OrderKey, Requirement, Skill, Standing, WorkKind
-from routing.engine.state import CALL, KIND_INDEX, KINDS, AgentEntry, Kinds, Seat
+from routing.engine.state import CALL, KIND_INDEX, KINDS, NO_SEATS, AgentEntry, Kinds, Seat
 from routing.engine.waiting import Line
 
 SPARE_DEMANDS = 256
@@ -78,6 +78,8 @@ class Demand:
 
     def best(self) -> tuple[Seat | None, Seat | None, int]:
         """The best available agent, the best of the other pools of that tier, and how many agents there are."""
+        if len(self.tiers) == 1:
+            return self.tiers[0].best()
         first = second = None
         eligible = 0
         for tier in self.tiers:
@@ -97,8 +99,13 @@ class Demand:
             return None
         return agent.seats[self.lane]
 
+    def key_at(self, seat: Seat) -> OrderKey:
+        """By what the agent who sits there is compared with others."""
+        rank = self.classes[seat[-1].agent_class].rank
+        return (*rank, *seat[:-1]) if rank else seat[:-1]
+
     def key_of(self, agent: AgentEntry) -> OrderKey:
-        """By what the agent is compared with others."""
+        """By what an agent who may have no seat would be compared with others."""
         key = self.order.key(agent)
         if self.order.rank is None and not self.requirement.wanted:
             return key
@@ -184,6 +191,7 @@ class Matching:
     def lane(self, order: AgentOrder) -> int:
         """The lane of an order, if need be a new one. Seats that agents had are given up then."""
         if order.key not in self.lanes:
+            assert len(self.lanes) < len(NO_SEATS), "more keys by which agents are compared than lanes"
             self.lanes.append(order.key)
             for agent_class in self._classes.values():
                 for pool in agent_class.pools.values():

@@ -232,9 +232,9 @@ class QueueConfig:
     of waiting: with a minute per point, an item's urgency is minutes waited + priority. With an ``acceleration`` each
     minute counts as so many. With ``due_after_ms`` time counts from when an item is due, so that of two queues
     without priorities the item with less time left goes first. All of a higher ``priority_class`` come before all of
-    a lower one. ``order`` says which of the
-    eligible agents is first, if not that of the workspace. ``steps`` are taken one
-    after the other while an item waits; none comes before an earlier one, nor after one that names a queue.
+    a lower one. While it is ``paused`` none of its items is offered; they wait, and take their steps. ``order`` says
+    which of the eligible agents is first, if not that of the workspace. ``steps`` are taken one after the other
+    while an item waits; none comes before an earlier one, nor after one that names a queue.
     """
 
     queue_id: str
@@ -245,6 +245,7 @@ class QueueConfig:
     acceleration: int = 1
     due_after_ms: int = 0
     priority_class: int = 0
+    paused: bool = False
     steps: tuple[Step, ...] = ()
     order: "AgentOrder | None" = None
 

@@ -33,6 +33,9 @@ Seat = tuple[Any, ...]
 
 Flat, because the tuples in a heap are compared all the time; no two agents have equal keys."""
 
+NO_SEATS: tuple[None, ...] = (None,) * 16
+"""Of an agent who is not available: none in any of the lanes, of which there are as many as keys of orders in use."""
+
 Place = tuple[int, str, "WorkEntry"]
 """An item's place in its line: work key, item id, the item."""
 
@@ -92,7 +95,7 @@ class AgentEntry:
         self.exclusive = 0
         """How many of the held items allow nothing beside them."""
         self.pool: Pool | None = None
-        self.seats: tuple[Seat, ...] = ()
+        self.seats: tuple[Seat | None, ...] = NO_SEATS
         """Where the agent can be found while available: one for each order of agents in use."""
 
     @property

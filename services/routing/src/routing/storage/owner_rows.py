@@ -136,6 +136,7 @@ _QUEUE_COLUMNS = {
     "priority_class": "int",
     "acceleration": "int",
     "due_after_s": "int",
+    "paused": "boolean",
     "version": "bigint",
 }
 _DEVICE_COLUMNS = {"workspace_id": "text", "device_id": "text", "state": "text", "sequence": "bigint"}
@@ -206,6 +207,10 @@ _WRITE_CONFIG = text(
     WHERE workspace_id = :workspace_id
     """
 )
+_WRITE_AUDIT = text(
+    "INSERT INTO audit (workspace_id, action, done_by, details) SELECT workspace_id, action, done_by, details FROM "
+    + _source({"workspace_id": "text", "action": "text", "done_by": "text", "details": "jsonb"})
+)
 _KNOWN_ITEMS = text("SELECT work_item_id FROM work_items WHERE work_item_id = ANY(CAST(:ids AS uuid[]))")
 _TAKEN_AGENTS = text(
     "SELECT agent_id FROM agents WHERE agent_id = ANY(CAST(:ids AS text[])) AND workspace_id <> :workspace_id"
@@ -238,6 +243,12 @@ async def write(uow: UnitOfWork, workspace_id: str, changes: Changes) -> None:
         AgentTaken: see there.
     """
     await _write_configuration(uow, workspace_id, changes)
+    if changes.audit:
+        rows = [
+            {"workspace_id": workspace_id, "action": action, "done_by": done_by, "details": details}
+            for action, done_by, details in changes.audit
+        ]
+        await uow.execute(_WRITE_AUDIT, _rows(rows))
     statuses = [
         _status_row(entry)
         for entry in changes.statuses.values()
@@ -436,6 +447,7 @@ def _queue_row(workspace_id: str, queue: QueueEntry) -> dict[str, Any]:
         "priority_class": queue.priority_class,
         "acceleration": queue.acceleration,
         "due_after_s": queue.due_after_s,
+        "paused": queue.paused,
         "version": queue.version,
     }
 
@@ -524,6 +536,7 @@ def queue_entry(row: Row[Any]) -> QueueEntry:
         priority_class=row.priority_class,
         acceleration=row.acceleration,
         due_after_s=row.due_after_s,
+        paused=row.paused,
         agent_order=row.agent_order,
         version=row.version,
     )

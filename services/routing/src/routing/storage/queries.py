@@ -11,7 +11,16 @@ from cordboard_chassis.unit_of_work import UnitOfWork
 from sqlalchemy import Row, case, func, or_, select, text, tuple_
 
 from routing.domain.customers import Customer
-from routing.storage.tables import agents, assignments, queue_intervals, queues, rule_sets, work_items, workspaces
+from routing.storage.tables import (
+    agents,
+    assignments,
+    audit,
+    queue_intervals,
+    queues,
+    rule_sets,
+    work_items,
+    workspaces,
+)
 
 # --- customers ---
 
@@ -197,6 +206,14 @@ async def list_agents(
     if after is not None:
         statement = statement.where(agents.c.agent_id > after)
     return await uow.all(statement.order_by(agents.c.agent_id).limit(limit))
+
+
+async def list_audit(uow: UnitOfWork, workspace_id: str, before: int | None, limit: int) -> Sequence[Row[Any]]:
+    """Who did what to a workspace, the latest first."""
+    statement = select(audit).where(audit.c.workspace_id == workspace_id)
+    if before is not None:
+        statement = statement.where(audit.c.entry_id < before)
+    return await uow.all(statement.order_by(audit.c.entry_id.desc()).limit(limit))
 
 
 async def profiles(uow: UnitOfWork, workspace_id: str) -> Sequence[Row[Any]]:

@@ -37,6 +37,7 @@ queues = Table(
     Column("priority_class", Integer),
     Column("acceleration", Integer),
     Column("due_after_s", Integer),
+    Column("paused", Boolean),
     Column("version", BigInteger),
     Column("updated_at", _TIME),
 )
@@ -49,6 +50,17 @@ rule_sets = Table(
     Column("rules", JSONB),
     Column("written_by", Text),
     Column("written_at", _TIME),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("entry_id", BigInteger, primary_key=True),
+    Column("workspace_id", Text),
+    Column("action", Text),
+    Column("done_by", Text),
+    Column("done_at", _TIME),
+    Column("details", JSONB),
 )
 
 devices = Table(

@@ -18,6 +18,7 @@ from routing.domain.customers import Customer
 from routing.live import Announcement, LiveWorkspace
 from routing.storage import owner_rows, queries
 from routing.usecases.accept_assignment import accept_assignment
+from routing.usecases.assign_work_item import assign_work_item
 from routing.usecases.cancel_work_item import cancel_work_item
 from routing.usecases.change_priority import change_priority
 from routing.usecases.change_workspace import change_workspace
@@ -30,6 +31,7 @@ from routing.usecases.put_agent import put_agent
 from routing.usecases.put_queue import put_queue
 from routing.usecases.remove_agent import remove_agent
 from routing.usecases.remove_queue import remove_queue
+from routing.usecases.requeue_work_item import requeue_work_item
 from routing.usecases.route_call import route_call
 from routing.usecases.route_lead import route_lead
 from routing.usecases.route_service_request import route_service_request
@@ -58,6 +60,7 @@ InputHandler = Callable[[LiveWorkspace, dict[str, Any], dict[str, Any]], dict[st
 
 _INPUTS: dict[str, InputHandler] = {
     "accept_assignment": accept_assignment,
+    "assign_work_item": assign_work_item,
     "cancel_work_item": cancel_work_item,
     "change_priority": change_priority,
     "change_workspace": lambda live, payload, _caller: change_workspace(live, payload),
@@ -68,6 +71,7 @@ _INPUTS: dict[str, InputHandler] = {
     "put_queue": lambda live, payload, _caller: put_queue(live, payload),
     "remove_agent": remove_agent,
     "remove_queue": lambda live, payload, _caller: remove_queue(live, payload),
+    "requeue_work_item": requeue_work_item,
     "set_agent_mode": set_agent_mode,
 }
 
@@ -194,10 +198,14 @@ def _carry_out(live: LiveWorkspace, given: OwnerInput, known: _Known) -> dict[st
     try:
         if given.name == "put_agent":
             taken = given.payload["agent_id"] in known.taken_agents
-            return put_agent(live, given.payload, given.caller, taken=taken)
-        return _INPUTS[given.name](live, given.payload, given.caller)
+            answer = put_agent(live, given.payload, given.caller, taken=taken)
+        else:
+            answer = _INPUTS[given.name](live, given.payload, given.caller)
     except Refused as refused:
         return refused
+    if given.caller["agent_id"] is None and given.name != "explain_work_item":
+        live.changes.audit.append((given.name, given.caller["subject"], given.payload))
+    return answer
 
 
 def _announce(uow: UnitOfWork, workspace_id: str, announcements: Sequence[Announcement]) -> None:

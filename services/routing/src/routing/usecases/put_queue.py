@@ -30,6 +30,7 @@ def put_queue(live: LiveWorkspace, payload: dict[str, Any]) -> dict[str, Any]:
         priority_class=payload["priority_class"],
         acceleration=payload["acceleration"],
         due_after_s=payload["due_after_s"],
+        paused=payload["paused"],
         agent_order=payload["agent_order"],
         steps=payload["steps"],
         version=1 if entry is None else entry.version,
