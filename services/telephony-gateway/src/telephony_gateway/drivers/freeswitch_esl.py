@@ -33,6 +33,7 @@ from telephony_gateway.drivers.freeswitch_esl_commands import (
     Job,
     Plan,
     Refusal,
+    awaited_again,
     kill,
     originated,
     plan_for,
@@ -344,7 +345,7 @@ class FreeswitchEsl:
             uid = result.removeprefix("+OK").strip()
             if job.uid in self._awaited and uid != job.uid and is_uid(uid):
                 self._awaited[uid] = self._awaited.pop(job.uid).instead(uid)
-            if uid in self._awaited:
+            if uid in self._awaited and job.target.startswith("&park"):
                 self._picked_up(uid, at)
             return
         cause = result.removeprefix("-ERR").strip()[:100]
@@ -468,6 +469,8 @@ class FreeswitchEsl:
         self._events.append(up)
         # Who was picked up, or left alone, while nobody listened.
         self._awaited = {uid: awaited for uid, awaited in self._awaited.items() if self._is_still_awaited(awaited, at)}
+        for again in awaited_again(self.calls):
+            self._awaited.setdefault(again.uid, again)
         for uid in [uid for uid, awaited in self._awaited.items() if self._is_picked_up(awaited)]:
             self._picked_up(uid, at)
 

@@ -44,7 +44,7 @@ from telephony_gateway.drivers.freeswitch_esl_channels import Channel, Channels,
 from telephony_gateway.drivers.freeswitch_esl_messages import Event
 
 CALL_VARIABLE, LEG_VARIABLE, CONSULTS_VARIABLE = "cordboard_call", "cordboard_leg", "cordboard_consults"
-NUMBER_VARIABLE = "cordboard_number"
+NUMBER_VARIABLE, TIMEOUT_VARIABLE = "cordboard_number", "originate_timeout"
 ATTRIBUTE_PREFIX = "cc_attribute_"
 TIME_OUT = "time-out"
 
@@ -395,6 +395,7 @@ class Calls:
             call = self._offer(ordered.call, Direction.OUTBOUND, channel.created_at, ordered.number)
         if call is None or call.leg(ordered.leg) is not None:
             return False
+        self.expect(channel.uid, ordered)
         self._attach(channel, call, ordered.leg, ordered.device, call.leg(ordered.consults))
         return True
 
@@ -1173,6 +1174,8 @@ class Calls:
         channel.held = "HELD" in (row.get("callstate"), event["Channel-Call-State"])
         if channel.answered_at is None and event["Answer-State"] == "answered":
             channel.answered_at = at
+        if not channel.incoming and channel.alerting_at is None and row.get("callstate") == "RINGING":
+            channel.alerting_at = at
         channel.room = ""
         if channel.application == "conference":
             channel.room = row.get("application_data", "").partition("@")[0].partition("+")[0]
@@ -1272,7 +1275,7 @@ def _named(call: Call, leg: Leg) -> dict[str, str]:
 
 def note_variables(channel: Channel, event: Event) -> None:
     """What a gateway has written on a channel."""
-    for name in (CALL_VARIABLE, LEG_VARIABLE, CONSULTS_VARIABLE, NUMBER_VARIABLE):
+    for name in (CALL_VARIABLE, LEG_VARIABLE, CONSULTS_VARIABLE, NUMBER_VARIABLE, TIMEOUT_VARIABLE):
         if value := event[f"variable_{name}"]:
             channel.variables[name] = unquote(value)
 

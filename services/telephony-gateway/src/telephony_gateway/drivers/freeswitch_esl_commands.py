@@ -34,6 +34,7 @@ from telephony_gateway.drivers.freeswitch_esl_calls import (
     CONSULTS_VARIABLE,
     LEG_VARIABLE,
     NUMBER_VARIABLE,
+    TIMEOUT_VARIABLE,
     Call,
     Calls,
     Leg,
@@ -437,6 +438,22 @@ _PLANS: Mapping[type[Command], _Planner] = {
     HangUp: _hang_up,
     SetAttributes: _set_attributes,
 }
+
+
+def awaited_again(calls: Calls) -> list[Awaited]:
+    """Legs that an earlier gateway has called, and that are to be bridged when they are picked up."""
+    found = []
+    for call in calls.calls.values():
+        for leg in call.legs:
+            channel, other = leg.channel, leg.consults.channel if leg.consults is not None else call.customer
+            noted = channel.variables
+            if LEG_VARIABLE not in noted or NUMBER_VARIABLE in noted or other is None or leg.joined or channel.room:
+                continue
+            told = noted.get(TIMEOUT_VARIABLE, "")
+            rings_s = int(told) - ORIGINATE_MARGIN_S if told.isdecimal() and len(told) <= 4 else 0
+            until = channel.created_at + timedelta(seconds=max(rings_s, 1))
+            found.append(Awaited(call.name, channel.uid, until, (bridge(other.uid, channel.uid),)))
+    return found
 
 
 # ---- what other gateways say, for traces

@@ -160,7 +160,7 @@ class MessageReader:
         """Whether something was found: headers, or what is passed over."""
         if self._searched == 0:
             stray = 0
-            while self._buffer[stray : stray + 1] in (b"\r", b"\n"):
+            while self._buffer.startswith((b"\r", b"\n"), stray):
                 stray += 1
             del self._buffer[:stray]
         end = self._buffer.find(_END, max(0, self._searched - 1))
