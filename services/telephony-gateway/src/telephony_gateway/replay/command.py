@@ -19,11 +19,12 @@ from telephony_gateway.replay.trace import NoTrace
 @click.option("--driver", type=click.Choice(sorted(REPLAYABLE)), required=True, help="Whose trace it is.")
 @click.option("--region", default="CN", show_default=True, help="Country (ISO 3166) whose numbers callers send.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a trace.")
-def command(path: Path, driver: str, region: str, as_json: bool) -> None:
+@click.option("--check", is_flag=True, help="Exit status 1 if anything differs from expected.json.")
+def command(path: Path, driver: str, region: str, as_json: bool, check: bool) -> None:
     """Say what the gateway concludes from recorded traces.
 
     PATH is a trace, or a directory: of a scenario, or of scenarios. Where the recording says what really happened
-    (expected.json), the differences are told and the exit status is 1 if there are any.
+    (expected.json), the differences are told.
     """
     traces = list(_traces(path, REPLAYABLE[driver].trace))
     if not traces:
@@ -33,7 +34,7 @@ def command(path: Path, driver: str, region: str, as_json: bool) -> None:
         told = _replay(file, driver, region)
         wrong = wrong or bool(told.get("differences"))
         click.echo(json.dumps(told, ensure_ascii=False) if as_json else _in_words(told))
-    sys.exit(1 if wrong else 0)
+    sys.exit(1 if wrong and check else 0)
 
 
 def _traces(path: Path, name: str) -> Iterator[Path]:
