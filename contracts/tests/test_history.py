@@ -1,6 +1,7 @@
 """What was committed is compared with what lies in the working tree."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from dev.contracts import history
 from dev.contracts.check import EXAMPLES, SCHEMAS, compared_with, generated_differences
 from dev.contracts.examples import problems, skeleton
 from dev.contracts.schemas import message_schema, message_types
+
+pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="NO HISTORY: git is not installed")
 
 TYPE = "telephony.call.hang-up.v1"
 SCHEMA_PATH = f"{SCHEMAS}/{TYPE}.json"
