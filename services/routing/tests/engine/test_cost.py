@@ -48,8 +48,14 @@ class Counted(int):
         Counted.comparisons += 1
         return int(self) == int(other)  # type: ignore[call-overload, no-any-return]
 
+    def __add__(self, other: int) -> "Counted":
+        return Counted(int(self) + other)
+
     def __sub__(self, other: int) -> "Counted":
         return Counted(int(self) - other)
+
+    def __rmul__(self, other: int) -> "Counted":
+        return Counted(other * int(self))
 
     __hash__ = int.__hash__
 
