@@ -58,7 +58,7 @@ def _say(line: str) -> None:
 def _pytest(nightly: bool, arguments: list[str], names_paths: bool, environment: dict[str, str], ledger: Ledger) -> int:
     command = [sys.executable, "-m", "pytest"]
     if not any(argument == "--pdb" for argument in arguments):
-        command += ["-n", str(WORKERS), "--dist", "loadgroup"]
+        command += ["-n", str(WORKERS)]
     if nightly:
         command += ["-m", ""]
     # In our own process group, so that Ctrl-C reaches it and a debugger can read the terminal.

@@ -9,7 +9,6 @@ import pytest
 
 ON_ONE_SYSTEM = [
     pytest.mark.asyncio(loop_scope="package"),
-    pytest.mark.xdist_group("the whole system"),
     pytest.mark.timeout(600),
 ]
 """Of every module with tests of faults."""

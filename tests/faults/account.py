@@ -21,6 +21,8 @@ CAPTURED = "leads.lead.captured.v1"
 CONVERTED = "leads.lead.converted.v1"
 RESOLVED = "accounts.service-request.resolved.v1"
 
+UNTOLD_US = 1_000_000
+
 
 class Verdict(StrEnum):
     """What is wrong."""
@@ -108,6 +110,8 @@ def _calls(books: Books, items: Mapping[Any, list[Row]], heard: Mapping[tuple[st
     for record in books.ledger:
         answered = record["answered_us"] is not None
         name = f"call {record['call']} ({'answered' if answered else record['outcome']})"
+        if not calls[record["call"]] and _died_untold(record):
+            continue
         call = yield from _one(calls[record["call"]], name)
         if call is None:
             continue
@@ -128,6 +132,11 @@ def _calls(books: Books, items: Mapping[Any, list[Row]], heard: Mapping[tuple[st
             yield from _told_once(heard, event_type, call["id"], name)
     for offence in books.offences:
         yield Finding(Verdict.DUPLICATED, f"{offence['kind']} of call {offence['call']}, leg {offence['leg']}")
+
+
+def _died_untold(record: Row) -> bool:
+    """Whether a call died with the PBX within moments: what was written to the line then may never have arrived."""
+    return bool(record["outcome"] == "died" and record["ended_us"] - record["offered_us"] < UNTOLD_US)
 
 
 def _assignments(books: Books, heard: Mapping[tuple[str, str], int]) -> Iterator[Finding]:

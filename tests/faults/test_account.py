@@ -92,6 +92,22 @@ def test_who_picked_up_when_the_call_was_just_given_to_another_did_not_have_it()
     assert findings(_changed("interactions", 0, agent_ids=["a1"])(taken_away)) != []
 
 
+def test_a_call_that_died_with_the_pbx_before_it_was_told_to_anybody_cannot_be_known() -> None:
+    died: dict[str, Any] = {
+        "call": "p3",
+        "answered_us": None,
+        "outcome": "died",
+        "devices": [],
+        "offered_us": 5,
+        "ended_us": 9,
+    }
+    books = balanced()
+    assert findings(replace(books, placed=3, ledger=[*books.ledger, died])) == []
+    late = {**died, "ended_us": 2_000_000}
+    [found] = findings(replace(books, placed=3, ledger=[*books.ledger, late]))
+    assert found.verdict is Verdict.LOST
+
+
 TABLES = ("calls", "interactions", "lead_rows", "customers", "request_rows", "webhooks", "work_items")
 
 

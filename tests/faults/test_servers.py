@@ -33,12 +33,12 @@ async def test_postgres_restarts_and_redis_forgets_everything(centre: Centre, tr
 
 
 @seeds()
-async def test_the_pbx_is_cut_off_freezes_and_crashes(centre: Centre, traffic: Flowing, seed: int) -> None:
+async def test_the_pbx_is_cut_off_crashes_and_freezes(centre: Centre, traffic: Flowing, seed: int) -> None:
     pbx = centre.pbx
     accidents: list[tuple[str, Callable[[], Awaitable[object]]]] = [
         ("PBX cut off", lambda: pbx.drop_clients(refuse_s=1.0)),
-        ("PBX frozen", lambda: pbx.stall(for_s=1.0)),
         ("PBX crashed", lambda: pbx.crash(down_s=1.0)),
+        ("PBX frozen", lambda: pbx.stall(for_s=1.0)),
     ]
     async with traffic(seed) as flowing:
         for name, hit in accidents:
