@@ -59,7 +59,7 @@ def test_erlang_c(calls: int) -> None:
     results = simulate(one_queue(48, 60, 50, calls), replications=1, seed=4)
     precision = (60_000 / calls) ** 0.5
     check(figures(results)["delayed_share"], exact.delayed, 0.23 * precision)
-    check(figures(results)["wait_s"], exact.wait * 60, 0.68 * precision)
+    check(figures(results)["wait_s"], exact.wait * 60, 0.8 * precision)
     check(results.groups["agents"]["occupancy"], 0.96, 0.027 * precision)
 
 
@@ -163,9 +163,9 @@ def test_longest_idle_with_servers_of_different_speed(calls: int) -> None:
     )
     precision = (40_000 / calls) ** 0.5
     for n, utilisation in enumerate(exact.utilisations):
-        check(results.groups[f"server{n}"]["occupancy"], utilisation, 0.034 * precision)
-    check(figures(results)["delayed_share"], exact.all_busy, 0.068 * precision)
-    check(figures(results)["wait_s"], exact.wait * 3600, 0.22 * precision)
+        check(results.groups[f"server{n}"]["occupancy"], utilisation, 0.045 * precision)
+    check(figures(results)["delayed_share"], exact.all_busy, 0.09 * precision)
+    check(figures(results)["wait_s"], exact.wait * 3600, 0.3 * precision)
 
 
 SKILLS = [f"skill{n}" for n in range(6)]
