@@ -33,6 +33,9 @@ HEARTBEAT_S = 10.0
 """The WebSocket is pinged so often, and given up when nothing comes for half as long."""
 ANSWER_S = 10.0
 """An Asterisk that does not answer a request within this time is given up."""
+IDLE_S = 5.0
+"""A connection that was idle for so long is not used again: Asterisk closes it after 15 s (``session_keep_alive``), and
+what is said at that moment is lost."""
 AT_ONCE = 32
 """Requests under way. Those of one call are said one after the other."""
 PREDECESSOR_S = 1.0
@@ -83,7 +86,9 @@ class AsteriskAriDriver:
         reason: Exception
         opened = False
         try:
-            connector = aiohttp.TCPConnector(limit=AT_ONCE + 1, ssl=self._credentials.ssl_context() or True)
+            connector = aiohttp.TCPConnector(
+                limit=AT_ONCE + 1, keepalive_timeout=IDLE_S, ssl=self._credentials.ssl_context() or True
+            )
             async with aiohttp.ClientSession(
                 connector=connector,
                 headers={"Authorization": aiohttp.encode_basic_auth(self._credentials.user, self._credentials.secret)},
