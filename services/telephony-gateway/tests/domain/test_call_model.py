@@ -681,3 +681,11 @@ def test_whom_the_gateway_took_away_for_good_was_talked_with_until_then() -> Non
         CallCleared(at=at(30), call="c1", by=Party.CUSTOMER),
     )
     assert given.talk == (Span(at(5), at(10)), Span(at(15), at(30)))
+
+
+def test_a_call_ends_when_the_pbx_says_so_though_a_leg_was_given_up_later_by_our_clock() -> None:
+    talking = LegAnswered(at=at(2), call="c1", leg="x", device="1001")
+    call = played(offered(), LegInitiated(at=at(1), call="c1", leg="x", device="1001"), talking)
+    call = played(call, LegCleared(at=at(9.25), call="c1", leg="x"))
+    call = played(call, CallCleared(at=at(9), call="c1", by=Party.CUSTOMER))
+    assert (call.cleared_at, call.connections[0].ended_at) == (at(9), at(9))

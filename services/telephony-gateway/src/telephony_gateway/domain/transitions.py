@@ -271,6 +271,10 @@ def cleared(call: Call, at: datetime, by: Party, cause: str, by_leg: str | None 
         by, by_leg, cause = call.cleared_by, None, call.cause or ""
     for connection in call.live():
         call = with_connection(call, failed_leg(connection, FailureReason.CANCELLED, at))
+    # A leg that the gateway gave up by its own clock was over when the PBX says that everything was.
+    for connection in call.connections:
+        if connection.ended_at is not None and (connection.answered_at or connection.initiated_at) <= at:
+            call = with_connection(call, replace(connection, ended_at=min(connection.ended_at, at)))
     ended_at = [c.ended_at for c in call.connections if c.ended_at is not None]
     return replace(
         call,
