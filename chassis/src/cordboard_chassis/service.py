@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import os
@@ -48,6 +49,8 @@ SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 
 CONNECT_PAUSE_S = 0.5
 UNHEALTHY_AFTER_FAILURES = 3
+GC_THRESHOLD = 20_000
+"""Objects between two looks of the garbage collector at the youngest; Python's own 700 is less than one message's."""
 
 
 @dataclass(frozen=True)
@@ -271,6 +274,9 @@ def run(
             service = build(given)
             start_logging(service.name, given)
             start_tracing(service.name, given)
+            # What is there by now stays; the collector need not look at it for each few hundred objects of a message.
+            gc.freeze()
+            gc.set_threshold(GC_THRESHOLD)
             # A fifth less CPU per message than the standard loop: what is written in one turn is sent at once.
             uvloop.run(Process(service, role).run())
 

@@ -108,11 +108,13 @@ def _speaker(envelope: Envelope[Any]) -> str:
 _CALLS: dict[Message, GroupHandler] = {
     model: on_calls for model in EVENTS.values() if issubclass(model, telephony.CallEvent)
 }
-LINGER_S = 0.05
+LINGER_S = 0.1
 """Whoever looks into the history may wait so much longer for a call that is just going on."""
 
 QUEUES = (
     Queue(names.queue("accounts", "interactions"), group_handlers=_CALLS, linger_s=LINGER_S),
-    Queue(names.queue("accounts", "assignments"), {routing.AssignmentAccepted: on_assignment_accepted}),
+    Queue(
+        names.queue("accounts", "assignments"), {routing.AssignmentAccepted: on_assignment_accepted}, linger_s=LINGER_S
+    ),
     Queue(names.queue("accounts", "registrations"), {accounts.RegisterCustomer: on_register_customer}),
 )

@@ -46,8 +46,10 @@ async def on_registration_refused(uow: UnitOfWork, envelope: Envelope[CustomerRe
         await return_to_agent(uow, lead_id, envelope.causationid, refusal.reason, envelope.type)
 
 
+LINGER_S = 0.05
 QUEUES = [
-    Queue(names.queue("leads", "assignments"), {AssignmentAccepted: on_assignment_accepted}),
+    # Of every assignment of a call, too: many at once cost little more than one.
+    Queue(names.queue("leads", "assignments"), {AssignmentAccepted: on_assignment_accepted}, linger_s=LINGER_S),
     Queue(
         names.queue("leads", "customers"),
         {CustomerRegistered: on_customer_registered, CustomerRegistrationRefused: on_registration_refused},

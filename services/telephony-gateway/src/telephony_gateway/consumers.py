@@ -6,7 +6,7 @@ from cordboard_contracts.routing import AgentChanged
 
 from telephony_gateway.usecases.remember_agents import remember_agents
 
-LINGER_S = 0.05
+LINGER_S = 0.2
 
 QUEUES = [
     Queue(names.queue("telephony", "agents"), group_handlers={AgentChanged: remember_agents}, linger_s=LINGER_S),
