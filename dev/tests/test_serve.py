@@ -4,6 +4,8 @@ import json
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ START_S, STOP_S = 120.0, 40.0
 async def test_the_system_is_served_until_it_is_interrupted(servers: Servers, tmp_path: Path) -> None:
     urls = {VARIABLES[field.name]: getattr(servers, field.name) for field in fields(servers)}
     output = tmp_path / "output"
-    with output.open("wb") as file:
+    with output.open("wb") as file, _interruptible():
         serving = subprocess.Popen(  # noqa: ASYNC220 (nothing else runs in this loop)
             [ROOT / "script" / "serve"],
             cwd=tmp_path,
@@ -60,3 +62,13 @@ async def test_the_system_is_served_until_it_is_interrupted(servers: Servers, tm
         serving.terminate()
         serving.wait(STOP_S)
     assert not (STATE / "system.json").exists()
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """What is started in the block heeds SIGINT, even if we were started in the background and do not."""
+    ours = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, ours)
