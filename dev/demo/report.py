@@ -67,7 +67,7 @@ async def make_report(
         "service_level_20s": round(sum(wait <= LEVEL_S for wait in waits) / max(1, len(inbound)), 4),
         "wait_mean_s": round(sum(waits) / max(1, len(waits)), 2),
         "assign_latency_ms": {name: latency.get(name) for name in ("p50", "p95", "p99")},
-        "assign_latency_samples": latency.get("count", 0),
+        "assign_latency_samples": latency["n"],
         "interactions_written": len(written),
         "webhooks_delivered": len(partner.verified),
         "webhooks": {

@@ -179,7 +179,8 @@ _WRITE_WORK = text(
     placed AS ({_upsert("assignments", _ASSIGNMENT_COLUMNS, ["assignment_id"], _ASSIGNMENT_FIXED, "placed")}),
     statuses AS (
         UPDATE agents SET {", ".join(f"{name} = given.{name}" for name in _STATUS_COLUMNS if name != "agent_id")}
-        FROM {_source(_STATUS_COLUMNS, "statuses")} WHERE agents.agent_id = given.agent_id
+        FROM {_source(_STATUS_COLUMNS, "statuses")}
+        WHERE agents.agent_id = given.agent_id AND agents.agent_id = ANY(CAST(:status_ids AS text[]))
     )
     INSERT INTO queue_intervals ({", ".join(_FIGURE_COLUMNS)})
     SELECT {", ".join(_FIGURE_COLUMNS)} FROM {_source(_FIGURE_COLUMNS, "figures")}
@@ -261,6 +262,8 @@ async def write(uow: UnitOfWork, workspace_id: str, changes: Changes) -> None:
                 "works": _json(_work_row(workspace_id, work) for work in changes.works.values()),
                 "placed": _json(_assignment_row(workspace_id, placed) for placed in changes.placed.values()),
                 "statuses": _json(statuses),
+                # PostgreSQL takes a document for a hundred rows and would read all agents; an array leads to the index.
+                "status_ids": [row["agent_id"] for row in statuses],
                 "figures": _json(_figure_rows(workspace_id, changes.figures)),
             },
         )
