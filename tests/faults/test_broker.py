@@ -2,15 +2,11 @@
 
 import asyncio
 
-import pytest
-
 from tests.faults import ON_ONE_SYSTEM, seeds
 from tests.faults.centre import Centre
 from tests.faults.conftest import Flowing
 
-# At night only, until it is known why one run in five, on a slow machine, ended with an agent in two accepted
-# assignments at once: that is a fault of the product, or of the account, and it is not understood yet.
-pytestmark = [*ON_ONE_SYSTEM, pytest.mark.nightly]
+pytestmark = ON_ONE_SYSTEM
 
 
 @seeds()
