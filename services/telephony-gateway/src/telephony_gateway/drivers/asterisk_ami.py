@@ -15,10 +15,11 @@ from prometheus_client import Counter
 
 from telephony_gateway.domain.pbx_commands import Command
 from telephony_gateway.domain.pbx_events import CommandDone, CommandRefused, ConnectionLost, ConnectionUp, PbxEvent
-from telephony_gateway.drivers.asterisk_ami_calls import CALL_VARIABLE, LEG_VARIABLE, NOT_CALLED, NUMBER_VARIABLE, Calls
+from telephony_gateway.drivers.asterisk_ami_calls import NOT_CALLED, Calls
 from telephony_gateway.drivers.asterisk_ami_commands import Action, Dialplan, Refusal, actions_for, bridge, hang_up
 from telephony_gateway.drivers.asterisk_ami_memory import Attempt, Ordered
 from telephony_gateway.drivers.asterisk_ami_messages import Message, MessageReader, Unspeakable, action, said
+from telephony_gateway.drivers.asterisk_ami_snapshot import CALL_VARIABLE, LEG_VARIABLE, NUMBER_VARIABLE
 from telephony_gateway.drivers.connection import StreamDriver, Tap, no_tap
 from telephony_gateway.drivers.credentials import Credentials, credentials_of, setting_of
 from telephony_gateway.drivers.interface import Endpoint
@@ -170,8 +171,7 @@ class AsteriskAmi:
             self._say(*bridge(one, other))
         for channel in self.calls.take_left_over():
             self._say(*hang_up(channel))
-        self._events += self.calls.events
-        self.calls.events.clear()
+        self._events += self.calls.take_events()
 
     # ---- what the PBX says
 

@@ -62,6 +62,8 @@ class Channel:
     """When whoever is there hung up (HangupRequest)."""
     softly_at: datetime | None = None
     """When the PBX ended it (SoftHangupRequest)."""
+    transfers: bool = False
+    """The gateway asked the PBX to do what this phone would do at a transfer."""
     gone: bool = False
 
     @property

@@ -25,9 +25,10 @@ from telephony_gateway.domain.pbx_commands import (
     Retrieve,
     SetAttributes,
 )
-from telephony_gateway.drivers.asterisk_ami_calls import CALL_VARIABLE, LEG_VARIABLE, NOT_CALLED, NUMBER_VARIABLE, Calls
+from telephony_gateway.drivers.asterisk_ami_calls import NOT_CALLED, Calls
 from telephony_gateway.drivers.asterisk_ami_channels import Channel
-from telephony_gateway.drivers.asterisk_ami_memory import Attempt, Call, Leg, Ordered
+from telephony_gateway.drivers.asterisk_ami_memory import OUTSIDE, Attempt, Call, Leg, Ordered
+from telephony_gateway.drivers.asterisk_ami_snapshot import CALL_VARIABLE, LEG_VARIABLE, NUMBER_VARIABLE
 
 Action = tuple[str, Sequence[tuple[str, str]]]
 """Its name and its headers."""
@@ -35,7 +36,6 @@ Action = tuple[str, Sequence[tuple[str, str]]]
 RING_VARIABLE = "RING_SECONDS"
 _DEVICE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")
 _NUMBER = re.compile(r"^\+?[0-9]{2,20}$")
-_OUTSIDE = re.compile(r"^\+?[0-9]{7,20}$")
 
 
 class Refusal(Exception):
@@ -64,7 +64,7 @@ class Dialplan:
     @staticmethod
     def is_outside(number: str) -> bool:
         """Whether it is no extension."""
-        return _OUTSIDE.match(number) is not None
+        return OUTSIDE.match(number) is not None
 
 
 def actions_for(command: Command, calls: Calls, dialplan: Dialplan, at: datetime) -> Sequence[Action]:  # noqa: PLR0911, PLR0912 (one line per kind)
@@ -173,8 +173,8 @@ def _hold(call: Call, leg: Leg, dialplan: Dialplan) -> Sequence[Action]:
 def _consult(command: Consult, call: Call, calls: Calls, dialplan: Dialplan) -> Sequence[Action]:
     leg = _leg(call, command.leg)
     device = _device(command.device)
-    calls.expect(command.new_leg, Ordered(call.name, command.new_leg, device, consults=leg.name))
-    calls.joins_when_up(command.new_leg, leg.channel)
+    ordered = Ordered(call.name, command.new_leg, device, consults=leg.name, joins=leg.channel.uid)
+    calls.expect(command.new_leg, ordered)
     return [
         *_hold(call, leg, dialplan),
         _call_device(

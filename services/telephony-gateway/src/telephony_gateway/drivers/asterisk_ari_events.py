@@ -24,8 +24,9 @@ from telephony_gateway.drivers.asterisk_ari_calls import (
     wait_bridge,
 )
 from telephony_gateway.drivers.asterisk_ari_control import VARIABLE_PREFIX, Say
-from telephony_gateway.drivers.asterisk_ari_messages import DEVICE_STATES, Channel, Event, delete, device_of, to_device
+from telephony_gateway.drivers.asterisk_ari_messages import Channel, Event, delete, device_of, to_device
 from telephony_gateway.drivers.asterisk_ari_story import Story, is_ours
+from telephony_gateway.drivers.asterisk_devices import DEVICE_STATES
 
 MAX_VARIABLES = 100
 

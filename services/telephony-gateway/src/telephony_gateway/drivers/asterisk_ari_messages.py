@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
 from telephony_gateway.domain.pbx_events import LiveDevice
 from telephony_gateway.domain.words import DeviceState
+from telephony_gateway.drivers.asterisk_devices import PHONES
 from telephony_gateway.drivers.interpreter import Wire
 
 MAX_MESSAGE = 1024 * 1024
@@ -28,19 +29,6 @@ PREFIX = "/ari"
 _EXTENSION = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,79}$")
 _NUMBER = re.compile(r"^\+?[0-9*#]{1,32}$")
 _CHANNEL_NAME = re.compile(r"^([A-Za-z0-9]+)/(.+)-([0-9a-f]{8})(;[12])?$")
-_PHONES = frozenset({"PJSIP", "SIP", "IAX2", "SCCP", "DAHDI"})
-"""Technologies of devices; others (Local, Announcer, Queue ...) are Asterisk's own inventions."""
-
-DEVICE_STATES: Mapping[str, DeviceState] = {
-    "NOT_INUSE": DeviceState.IDLE,
-    "INUSE": DeviceState.IN_USE,
-    "BUSY": DeviceState.IN_USE,
-    "RINGING": DeviceState.IN_USE,
-    "RINGINUSE": DeviceState.IN_USE,
-    "ONHOLD": DeviceState.IN_USE,
-    "UNAVAILABLE": DeviceState.UNREACHABLE,
-    "INVALID": DeviceState.UNREACHABLE,
-}
 
 
 class Malformed(Exception):
@@ -278,7 +266,7 @@ def peer_of(name: str) -> str:
 def device_of(name: str) -> str | None:
     """What we call the device ``PJSIP/1001``; None for what is no phone."""
     technology, _, resource = name.partition("/")
-    if technology not in _PHONES or _EXTENSION.match(resource) is None:
+    if technology not in PHONES or _EXTENSION.match(resource) is None:
         return None
     return resource
 
