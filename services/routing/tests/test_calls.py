@@ -1,9 +1,9 @@
 """A call finds its agent, whatever happens on the way."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from cordboard_chassis.testing.deployment import eventually
+from cordboard_chassis.testing.deployment import eventually, rows
 from cordboard_contracts import routing, telephony
 from cordboard_contracts.telephony import FailureReason
 
@@ -216,6 +216,39 @@ async def test_the_phone_was_picked_up_just_when_the_offer_expired(centre):
     await centre.becomes("a1002", "ready")
     await call.tell(call.clear())
     await centre.ends(call.call_id, "completed")
+
+
+async def test_a_talk_that_is_heard_of_late_is_written_as_it_was(centre):
+    await centre.queue(offer_timeout_s=30)
+    await centre.agent("a1001", ready=False)
+    await centre.agent("a1002")
+    unheard = centre.call(offered_at=datetime.now(UTC) - timedelta(minutes=1))
+    await unheard.tell(unheard.offer())
+    await centre.offered(unheard.call_id, "a1002")
+    unheard.pick_up("a1001")
+    talk = unheard.connections[-1]
+
+    await centre.mode("a1001", "ready")
+    heard = centre.call()
+    await heard.tell(heard.offer())
+    await heard.tell(heard.answer(await centre.offered(heard.call_id, "a1001")))
+    await centre.ends(heard.call_id, "accepted")
+    await unheard.tell(unheard.clear())
+    await centre.ends(unheard.call_id, "completed")
+
+    left = unheard.connections[-1].ended_at
+    had = await rows(
+        centre.deployed.database,
+        "SELECT accepted_at, ended_at FROM assignments WHERE agent_id = 'a1001' ORDER BY accepted_at",
+    )
+    assert [tuple(row.values()) for row in had[:1]] == [(_to_ms(talk.joined_at), _to_ms(left))]
+    assert had[0]["ended_at"] < had[1]["accepted_at"], "one after the other, as the PBX saw them"
+    item = await centre.item(unheard.call_id)
+    assert datetime.fromisoformat(item["accepted_at"]) == _to_ms(talk.joined_at)
+
+
+def _to_ms(when):
+    return when.replace(microsecond=when.microsecond // 1000 * 1000)
 
 
 async def test_a_transfer_frees_one_agent_and_occupies_the_other(centre):

@@ -302,14 +302,14 @@ class LiveWorkspace:
         if due is not None and due <= self.now:
             self.step(core.FireTimers())
 
-    def step(self, given: core.Input) -> None:
-        """Tell the engine, and take over what it decides.
+    def step(self, given: core.Input, happened: datetime | None = None) -> None:
+        """Tell the engine, and take over what it decides. ``happened``: when somebody really began or ended a talk.
 
         Raises:
             Refused: the engine says no; nothing has changed.
         """
         try:
-            effects = self.engine.step(given, self.now)
+            effects = self.engine.step(given, self.now, None if happened is None else milliseconds(happened))
         except core.EngineRefusal as refusal:
             raise _refused(refusal) from refusal
         for effect in effects:
@@ -470,8 +470,9 @@ class LiveWorkspace:
             case core.AssignmentOffered():
                 work.state = "offered"
             case core.AssignmentAccepted():
+                assert assignment.accepted_at is not None
                 work.state = "accepted"
-                self._count_accepted(work)
+                self._count_accepted(work, assignment.accepted_at)
             case core.AssignmentCompleted():
                 pass  # either the item is completed next, or it goes on with somebody else
             case _:
@@ -483,11 +484,11 @@ class LiveWorkspace:
         self.changes.placed[assignment.assignment_id] = placed
         self._announce(effect, work, placed)
 
-    def _count_accepted(self, work: Work) -> None:
+    def _count_accepted(self, work: Work, accepted_at: int) -> None:
         if work.accepted_at is not None:
             return
-        work.accepted_at = moment(self.now)
-        waited_ms = self.now - milliseconds(work.submitted_at)
+        work.accepted_at = moment(accepted_at)
+        waited_ms = max(0, accepted_at - milliseconds(work.submitted_at))
         figures = self._figures(work)
         figures.accepted += 1
         figures.waited_ms += waited_ms

@@ -13,6 +13,8 @@ from routing.engine import (
     ORDERS,
     AcceptAssignment,
     AgentProfile,
+    AssignmentAccepted,
+    AssignmentCompleted,
     AssignmentOffered,
     CancelItem,
     Capacity,
@@ -156,8 +158,8 @@ class EngineMachine(RuleBasedStateMachine):
     def new_id(token: int) -> str:
         return f"assignment-{token}"
 
-    def step(self, input: Input) -> list[Effect]:
-        """Give the input to all and compare."""
+    def step(self, input: Input, late: int = 0) -> list[Effect]:
+        """Give the input to all, who hear so late (ms) of what it tells, and compare."""
         before = self.storage.snapshot()
         token = self.storage.token
         try:
@@ -165,10 +167,10 @@ class EngineMachine(RuleBasedStateMachine):
         except Refuses:
             for engine in self.engines:
                 with pytest.raises(EngineRefusal):
-                    engine.step(input, self.now)
+                    engine.step(input, self.now, self.now - late)
                 assert as_sets(engine.snapshot(), self.now) == as_sets(before, self.now)
             return []
-        effects, *others = [engine.step(input, self.now) for engine in self.engines]
+        effects, *others = [engine.step(input, self.now, self.now - late) for engine in self.engines]
         for other in others:
             assert other == effects
         offered = [effect for effect in effects if isinstance(effect, AssignmentOffered)]
@@ -185,6 +187,12 @@ class EngineMachine(RuleBasedStateMachine):
         ] == expected
         tokens = [offer.assignment.token for offer in offered]
         assert tokens == sorted(tokens) and all(t > token for t in tokens)
+        for effect in effects:
+            if isinstance(effect, AssignmentAccepted):
+                began, offered_at = effect.assignment.accepted_at, effect.assignment.offered_at
+                assert began == max(offered_at, self.now - late)
+            if isinstance(effect, AssignmentCompleted):
+                assert effect.assignment.ended_at == max(effect.assignment.accepted_at or 0, self.now - late)
         self.storage.write(input, effects)
         if isinstance(input, TakeItem | PutAgent):
             self.above_capacity.add(input.agent_id)
@@ -231,11 +239,11 @@ class EngineMachine(RuleBasedStateMachine):
     def miss(self, pick: int, reason: Miss) -> None:
         self.with_assignment(pick, lambda id: MissAssignment(id, reason))
 
-    @rule(pick=st.integers(0, 99), accept=st.booleans())
-    def complete(self, pick: int, accept: bool) -> None:
+    @rule(pick=st.integers(0, 99), accept=st.booleans(), late=st.sampled_from([0, 0, 3, 30]))
+    def complete(self, pick: int, accept: bool, late: int) -> None:
         if accept:
-            self.with_assignment(pick, AcceptAssignment)
-        self.with_assignment(pick, lambda id: CompleteAssignment(id, "done"))
+            self.with_assignment(pick, AcceptAssignment, late)
+        self.with_assignment(pick, lambda id: CompleteAssignment(id, "done"), late)
 
     @rule(pick=st.integers(0, 99))
     def cancel(self, pick: int) -> None:
@@ -254,9 +262,9 @@ class EngineMachine(RuleBasedStateMachine):
         until = None if ms is None else self.now + ms
         self.with_item(pick, lambda id: RequeueItem(id, "assigned", preferred_agent=agent, preferred_until=until))
 
-    @rule(pick=st.integers(0, 99), agent=st.sampled_from(AGENTS))
-    def take(self, pick: int, agent: str) -> None:
-        self.with_item(pick, lambda id: TakeItem(id, agent))
+    @rule(pick=st.integers(0, 99), agent=st.sampled_from(AGENTS), late=st.sampled_from([0, 0, 3, 30]))
+    def take(self, pick: int, agent: str, late: int) -> None:
+        self.with_item(pick, lambda id: TakeItem(id, agent), late)
 
     @rule(agent=st.sampled_from(AGENTS), mode=st.sampled_from(Mode), reason=st.sampled_from(["lunch", "busy"]))
     def set_mode(self, agent: str, mode: Mode, reason: str) -> None:
@@ -297,14 +305,14 @@ class EngineMachine(RuleBasedStateMachine):
         assert restored.step(Settle(), self.now) == []
         self.engines[1:] = [restored]
 
-    def with_item(self, pick: int, make: Callable[[str], Input]) -> None:
+    def with_item(self, pick: int, make: Callable[[str], Input], late: int = 0) -> None:
         """Mostly an open item, sometimes one that is over or never was."""
         known = [*self.naive.items, "never"]
-        self.step(make(known[pick % len(known)]))
+        self.step(make(known[pick % len(known)]), late)
 
-    def with_assignment(self, pick: int, make: Callable[[str], Input]) -> None:
+    def with_assignment(self, pick: int, make: Callable[[str], Input], late: int = 0) -> None:
         known = [w.assignment_id for w in self.naive.items.values() if w.assignment_id] + ["assignment-1"]
-        self.step(make(known[pick % len(known)] or ""))
+        self.step(make(known[pick % len(known)] or ""), late)
 
     # What must hold
 

@@ -117,14 +117,17 @@ class Engine:
         engine._load(snapshot)
         return engine
 
-    def step(self, input: Input, now: int) -> list[Effect]:
+    def step(self, input: Input, now: int, happened: int | None = None) -> list[Effect]:
         """Apply one input at ``now`` (ms). A ``now`` before that of the last step counts as that one.
+
+        ``happened`` (ms) is when accepted work really began or ended, if that is heard of later: what it says stands
+        in the assignment, while timers and idle times, which are decisions, count from ``now``.
 
         Raises:
             EngineRefusal: it cannot be done; nothing has changed.
         """
         floor = self._floor
-        floor.begin(now)
+        floor.begin(now, happened)
         self._methods[type(input)](input)
         return floor.commit()
 

@@ -52,11 +52,11 @@ _ENDINGS: dict[AssignmentState, Callable[[Assignment], Effect]] = {
 
 
 class Floor:
-    """One workspace. ``now`` and ``effects`` are those of the step under way."""
+    """One workspace. ``now``, ``happened`` and ``effects`` are those of the step under way."""
 
     def __init__(self, new_assignment_id: Callable[[int], str], settings: Settings, order: AgentOrder) -> None:
         self.settings = settings
-        self.now = 0
+        self.now = self.happened = 0
         self.effects: list[Effect] = []
         self.token = 0
         self.queues: dict[str, QueueConfig] = {}
@@ -78,9 +78,10 @@ class Floor:
         self._exclusive = [kind in settings.exclusive for kind in KINDS]
         self._touched: dict[AgentEntry, None] = {}
 
-    def begin(self, now: int) -> None:
+    def begin(self, now: int, happened: int | None) -> None:
         """A step begins; time does not go back."""
         self.now = max(self.now, now)
+        self.happened = self.now if happened is None else min(self.now, happened)
         self.effects = []
 
     def commit(self) -> list[Effect]:
@@ -339,9 +340,9 @@ class Floor:
             agent.agent_id,
             agent.profile.device_id,
             AssignmentState.ACCEPTED,
-            self.now,
-            self.now,
-            self.now,
+            self.happened,
+            self.happened,
+            self.happened,
         )
         work.avoid = None
         agent.misses = 0
@@ -381,7 +382,7 @@ class Floor:
             AssignmentState.ACCEPTED,
             was.offered_at,
             was.expires_at,
-            self.now,
+            max(was.offered_at, self.happened),
         )
         work.state = ItemState.ACCEPTED
         if agent.misses:
@@ -418,7 +419,7 @@ class Floor:
                     was.offered_at,
                     was.expires_at,
                     was.accepted_at,
-                    self.now,
+                    self.now if was.accepted_at is None else max(was.accepted_at, self.happened),
                     outcome,
                 )
             )

@@ -42,8 +42,9 @@ def route_call(
 
     Every event carries the whole call, so only its version counts, never which event it was: a call that is heard
     of first when it is answered is submitted and accepted at once, one that is heard of first when it is over is
-    recorded as over, and what comes after the end or out of order changes nothing. ``known`` says that the item
-    was stored at some time.
+    recorded as over, and what comes after the end or out of order changes nothing. Who had the call from when to when
+    is written as the PBX saw it, however late it is heard: else two talks of one agent that were heard of together
+    would overlap. ``known`` says that the item was stored at some time.
     """
     if call.direction is not Direction.INBOUND:
         return
@@ -66,7 +67,7 @@ def route_call(
     _settle_offer(live, work, call, legs)
     _pass_on(live, work, call, legs)
     if call.state is CallState.CLEARED and item_id in live.works:
-        live.step(core.CancelItem(work.item_id, _outcome(call, work.state == "accepted")))
+        live.step(core.CancelItem(work.item_id, _outcome(call, work.state == "accepted")), _left_at(live, work, legs))
 
 
 def _arrival(call: Call, sequence: int, customer: Customer | None, now: datetime) -> Arrival:
@@ -127,7 +128,7 @@ def _settle_offer(live: LiveWorkspace, work: Work, call: Call, legs: Sequence[Le
     leg = talks.leg_of(legs, offer.assignment_id) if offer else None
     if offer is not None and leg is not None and offer.state is core.AssignmentState.OFFERED:
         if leg.joined_at is not None:
-            live.step(core.AcceptAssignment(offer.assignment_id))
+            live.step(core.AcceptAssignment(offer.assignment_id), leg.joined_at)
         elif leg.failure in _MISSES:
             live.step(core.MissAssignment(offer.assignment_id, _MISSES[FailureReason(leg.failure)]))
         elif not leg.is_live and call.state is not CallState.CLEARED:
@@ -140,7 +141,7 @@ def _settle_offer(live: LiveWorkspace, work: Work, call: Call, legs: Sequence[Le
     if there is None and call.state is CallState.CLEARED and work.accepted_at is None:
         there = talks.first_talk(legs)
     if there is not None and there.agent_id is not None:
-        live.step(core.TakeItem(work.item_id, there.agent_id, "picked_up"))
+        live.step(core.TakeItem(work.item_id, there.agent_id, "picked_up"), there.joined_at)
 
 
 def _pass_on(live: LiveWorkspace, work: Work, call: Call, legs: Sequence[Leg]) -> None:
@@ -156,12 +157,19 @@ def _pass_on(live: LiveWorkspace, work: Work, call: Call, legs: Sequence[Leg]) -
         if after is None:
             waits = call.state in (CallState.OFFERED, CallState.ALERTING)
             if waits and not talks.somebody_comes(legs):
-                live.step(core.RequeueItem(work.item_id, RETURNED))
+                live.step(core.RequeueItem(work.item_id, RETURNED), holder.ended_at)
             return
         if after.agent_id is None:
-            live.step(core.CompleteAssignment(held.assignment_id, "transferred"))
+            live.step(core.CompleteAssignment(held.assignment_id, "transferred"), holder.ended_at)
             return
-        live.step(core.TakeItem(work.item_id, after.agent_id))
+        live.step(core.TakeItem(work.item_id, after.agent_id), holder.ended_at)
+
+
+def _left_at(live: LiveWorkspace, work: Work, legs: Sequence[Leg]) -> datetime | None:
+    """When the agent who has the call left it; None: nobody has it."""
+    held = live.open_assignment(work)
+    leg = talks.held_by(legs, held.agent_id) if held else None
+    return None if leg is None else leg.ended_at
 
 
 def _outcome(call: Call, answered: bool) -> str:
