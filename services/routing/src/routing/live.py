@@ -58,7 +58,8 @@ class QueueEntry:
     name: str
     priority: int
     offer_timeout_s: int
-    wrap_up_s: int
+    wrap_up_s: int | None
+    """None: until the agent says so."""
     service_level_s: int
     version: int
     steps: list[dict[str, Any]] = field(default_factory=list)
@@ -68,13 +69,15 @@ class QueueEntry:
     acceleration: int = 1
     due_after_s: int = 0
     paused: bool = False
+    wrap_up_extension_s: int = 0
 
     def config(self) -> core.QueueConfig:
         """As the engine wants it."""
         return core.QueueConfig(
             self.queue_id,
             offer_timeout_ms=self.offer_timeout_s * 1000,
-            wrap_up_ms=self.wrap_up_s * 1000,
+            wrap_up_ms=None if self.wrap_up_s is None else self.wrap_up_s * 1000,
+            wrap_up_extension_ms=self.wrap_up_extension_s * 1000,
             priority=self.priority,
             priority_class=self.priority_class,
             acceleration=self.acceleration,

@@ -67,7 +67,10 @@ class NaiveAgent:
     mode: Mode = Mode.OFFLINE
     reason: str | None = None
     device: DeviceState = DeviceState.IDLE
+    wrap_up: bool = False
     wrap_up_until: int | None = None
+    """None in a wrap-up: until the agent says so."""
+    wrap_up_limit: int = 0
     misses: int = 0
     offers: int = 0
     last_token: int = 0
@@ -198,7 +201,7 @@ class NaiveEngine:
             self.can_do(work, agent)
             and not self.queues[work.item.queue].paused
             and agent.mode == Mode.READY
-            and agent.wrap_up_until is None
+            and not agent.wrap_up
             and agent.device != DeviceState.IN_USE
             and not any(w.item.kind in self.settings.exclusive for w in self.held(agent))
             and self.has_room(work.item.kind, agent)
@@ -212,7 +215,7 @@ class NaiveEngine:
             return AgentState.BUSY
         if agent.mode == Mode.OFFLINE:
             return AgentState.OFFLINE
-        if agent.wrap_up_until is not None:
+        if agent.wrap_up:
             return AgentState.WRAP_UP
         if agent.mode == Mode.NOT_READY:
             return AgentState.NOT_READY
@@ -285,9 +288,14 @@ class NaiveEngine:
     def finish(self, work: NaiveItem) -> NaiveAgent:
         agent = self.free(work)
         agent.idle_since = self.now
-        wrap_up_ms = self.queues[work.item.queue].wrap_up_ms
-        if wrap_up_ms and agent.mode != Mode.OFFLINE:
-            agent.wrap_up_until = max(agent.wrap_up_until or 0, self.now + wrap_up_ms)
+        queue = self.queues[work.item.queue]
+        if queue.wrap_up_ms != 0 and agent.mode != Mode.OFFLINE:
+            endless = queue.wrap_up_ms is None or (agent.wrap_up and agent.wrap_up_until is None)
+            ends = self.now + (queue.wrap_up_ms or 0)
+            limit = ends + (queue.wrap_up_extension_ms if queue.wrap_up_ms else 0)
+            agent.wrap_up_limit = max(agent.wrap_up_limit if agent.wrap_up else 0, limit)
+            agent.wrap_up_until = None if endless else max(agent.wrap_up_until or 0, ends)
+            agent.wrap_up = True
         return agent
 
     def avoid(self, work: NaiveItem, agent: NaiveAgent) -> None:
@@ -355,13 +363,13 @@ class NaiveEngine:
 
     def on_SetMode(self, input: SetMode) -> None:  # noqa: N802
         agent = self.known(input.agent_id)
-        if input.mode == Mode.READY and (agent.mode != Mode.READY or agent.wrap_up_until is not None):
+        if input.mode == Mode.READY and (agent.mode != Mode.READY or agent.wrap_up):
             agent.idle_since = self.now
         if agent.mode == Mode.OFFLINE and input.mode != Mode.OFFLINE:
             agent.offers = 0
         agent.mode = input.mode
         agent.reason = None if input.mode == Mode.READY else input.reason
-        agent.wrap_up_until = None
+        agent.wrap_up, agent.wrap_up_until = False, None
         agent.misses = 0
         self.freed.append(agent)
         works = self.released()
@@ -392,19 +400,19 @@ class NaiveEngine:
 
     def on_EndWrapUp(self, input: EndWrapUp) -> None:  # noqa: N802
         agent = self.known(input.agent_id)
-        if agent.wrap_up_until is None:
+        if not agent.wrap_up:
             raise Refuses
         self.end_wrap_up(agent)
 
     def end_wrap_up(self, agent: NaiveAgent) -> None:
-        agent.wrap_up_until = None
+        agent.wrap_up, agent.wrap_up_until = False, None
         agent.idle_since = self.now
         self.freed.append(agent)
         self.serve_freed()
 
     def on_ExtendWrapUp(self, input: ExtendWrapUp) -> None:  # noqa: N802
         agent = self.known(input.agent_id)
-        if agent.wrap_up_until is None or input.until <= self.now:
+        if agent.wrap_up_until is None or not self.now < input.until <= agent.wrap_up_limit:
             raise Refuses
         agent.wrap_up_until = input.until
 

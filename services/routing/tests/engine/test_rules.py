@@ -47,6 +47,7 @@ from routing.engine import (
     TakeItem,
     UnknownAgent,
     UnknownQueue,
+    WrapUp,
     WrongState,
     language_skill,
     longest_idle,
@@ -456,7 +457,7 @@ def test_wrap_up_and_then_ready(centre: Centre) -> None:
 
 
 def test_wrap_up_may_be_ended_or_extended(centre: Centre) -> None:
-    centre.queue("support", wrap_up_ms=30_000)
+    centre.queue("support", wrap_up_ms=30_000, wrap_up_extension_ms=45_000)
     centre.agent("a")
     centre.submit_many("1", "2", "3")
     with pytest.raises(WrongState):
@@ -467,8 +468,34 @@ def test_wrap_up_may_be_ended_or_extended(centre: Centre) -> None:
     with pytest.raises(WrongState):
         centre.step(ExtendWrapUp("a", centre.seconds * 1000))
     centre.step(ExtendWrapUp("a", (centre.seconds + 60) * 1000))
+    with pytest.raises(WrongState, match="by 15 s more"):
+        centre.step(ExtendWrapUp("a", (centre.seconds + 76) * 1000))
     assert offers(centre.wait(59)) == []
     assert offers(centre.wait(1)) == [("3", "a")]
+
+
+def test_wrap_up_may_last_until_the_agent_says_so(centre: Centre) -> None:
+    centre.queue("support", wrap_up_ms=None)
+    centre.agent("a")
+    centre.submit_many("1", "2")
+    centre.complete("1")
+    assert offers(centre.wait(86_400)) == []
+    assert centre.state("a") == (AgentState.WRAP_UP, None)
+    with pytest.raises(WrongState, match="ends when they say so"):
+        centre.step(ExtendWrapUp("a", (centre.seconds + 1) * 1000))
+    assert offers(centre.step(EndWrapUp("a"))) == [("2", "a")]
+
+
+def test_of_two_items_to_wrap_up_the_longer_counts(centre: Centre) -> None:
+    centre.queue("support", wrap_up_ms=30_000)
+    centre.queue("sales", wrap_up_ms=10_000, wrap_up_extension_ms=60_000)
+    centre.agent("a", items={LEAD: 2})
+    centre.submit("1", kind=LEAD)
+    centre.submit("2", kind=LEAD, queue="sales")
+    centre.complete("1")
+    centre.complete("2")
+    start = centre.seconds * 1000
+    assert centre.engine.agent("a").status.wrap_up == WrapUp(start + 30_000, start + 70_000)
 
 
 def test_a_break_taken_in_a_call_begins_after_it(centre: Centre) -> None:

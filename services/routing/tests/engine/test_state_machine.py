@@ -48,6 +48,7 @@ from routing.engine import (
     SubmitItem,
     TakeItem,
     WorkKind,
+    WrapUp,
     idle,
     matching,
 )
@@ -111,7 +112,8 @@ queues = st.builds(
     QueueConfig,
     queue_id=st.sampled_from(QUEUES),
     offer_timeout_ms=st.sampled_from([5, 20]),
-    wrap_up_ms=st.sampled_from([0, 0, 10]),
+    wrap_up_ms=st.sampled_from([0, 0, 10, None]),
+    wrap_up_extension_ms=st.sampled_from([0, 7]),
     priority=st.integers(0, 2),
     priority_credit_ms=st.sampled_from([0, 10]),
     acceleration=st.sampled_from([1, 1, 5]),
@@ -149,7 +151,11 @@ class EngineMachine(RuleBasedStateMachine):
         self.above_capacity: set[str] = set()
         """Agents who were given work from outside since they were last within their capacity."""
         for queue in QUEUES:
-            self.step(PutQueue(QueueConfig(queue, offer_timeout_ms=20, wrap_up_ms=5, priority_credit_ms=10)))
+            self.step(
+                PutQueue(
+                    QueueConfig(queue, offer_timeout_ms=20, wrap_up_ms=5, wrap_up_extension_ms=3, priority_credit_ms=10)
+                )
+            )
         for agent, profile in zip(AGENTS, roster, strict=False):
             self.step(PutAgent(agent, profile))
             self.step(SetMode(agent, Mode.READY))
@@ -334,7 +340,8 @@ class EngineMachine(RuleBasedStateMachine):
             assert status.state == self.naive.state_of(agent)
             assert (status.mode, status.mode_reason) == (agent.mode, agent.reason)
             assert (status.misses, status.idle_since) == (agent.misses, agent.idle_since)
-            assert (status.wrap_up_until, status.device) == (agent.wrap_up_until, agent.device)
+            wrap_up = WrapUp(agent.wrap_up_until, agent.wrap_up_limit) if agent.wrap_up else None
+            assert (status.wrap_up, status.device) == (wrap_up, agent.device)
             assert (status.offers, status.last_token) == (agent.offers, agent.last_token)
         assert {r.item.item_id for r in engine.snapshot().items} == set(self.naive.items)
         for work in self.naive.items.values():

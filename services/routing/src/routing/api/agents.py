@@ -5,8 +5,10 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from cordboard_chassis.auth.org_paths import require_within
+from cordboard_chassis.auth.principal import Principal
 from cordboard_chassis.http.app import Body, Db
 from cordboard_chassis.http.etags import IfMatch, set_etag
+from cordboard_chassis.http.idempotency import IdempotencyKey
 from cordboard_chassis.http.owner_inputs import ask_owner
 from cordboard_chassis.http.paging import Page, Paging
 from cordboard_chassis.refusals import Conflict, NotFound
@@ -60,7 +62,8 @@ class AgentView(BaseModel):
     state: AgentState
     reason: str | None = Field(description="Why not ready.")
     since: datetime
-    wrap_up_until: datetime | None
+    wrap_up_until: datetime | None = Field(description="Null in state `wrap_up`: until the agent says so.")
+    wrap_up_limit: datetime | None = Field(description="How far the agent may extend it.")
     device_state: str
 
 
@@ -81,6 +84,12 @@ class StateBody(Body):
     )
 
 
+class ExtensionBody(Body):
+    """How much more time an agent needs."""
+
+    seconds: int = Field(ge=1, le=3600, description="Is added to when the wrap-up would end.")
+
+
 def _view(row: Row[Any]) -> AgentView:
     return AgentView(
         agent_id=row.agent_id,
@@ -97,6 +106,7 @@ def _view(row: Row[Any]) -> AgentView:
         reason=row.reason,
         since=row.since,
         wrap_up_until=row.wrap_up_until,
+        wrap_up_limit=row.wrap_up_limit,
         device_state=row.device_state,
     )
 
@@ -191,6 +201,48 @@ async def put_agent_state(
 
     Work in hand stays with the agent; what is only offered goes to others.
     """
+    payload = {"mode": body.state, "reason": body.reason}
+    return await _change(request, response, caller, database, agent_id, "set_agent_mode", payload, None)
+
+
+@router.post("/{agent_id}/wrap-up/extend")
+async def extend_wrap_up(
+    request: Request,
+    response: Response,
+    caller: Staff,
+    database: Db,
+    agent_id: AgentId,
+    body: ExtensionBody,
+    key: IdempotencyKey = None,
+) -> AgentView:
+    """More time for the wrap-up, as far as its queue allows."""
+    return await _change(request, response, caller, database, agent_id, "extend_wrap_up", body.model_dump(), key)
+
+
+@router.post("/{agent_id}/wrap-up/end")
+async def end_wrap_up(
+    request: Request,
+    response: Response,
+    caller: Staff,
+    database: Db,
+    agent_id: AgentId,
+    key: IdempotencyKey = None,
+) -> AgentView:
+    """The wrap-up is over; the agent is what they were before: ready, or not."""
+    return await _change(request, response, caller, database, agent_id, "end_wrap_up", {}, key)
+
+
+async def _change(
+    request: Request,
+    response: Response,
+    caller: Principal,
+    database: Db,
+    agent_id: str,
+    name: str,
+    payload: dict[str, Any],
+    key: str | None,
+) -> AgentView:
+    """Something that agents do themselves, or whoever leads them for them."""
     async with database.transaction(scope_for_agent(caller, agent_id)) as uow:
         row = await queries.find_agent(uow, agent_id)
     if row is None:
@@ -201,8 +253,8 @@ async def put_agent_state(
         database,
         kind="workspace",
         owner_id=row.workspace_id,
-        name="set_agent_mode",
-        payload={"agent_id": agent_id, "mode": body.state, "reason": body.reason},
-        key=None,
+        name=name,
+        payload={**payload, "agent_id": agent_id},
+        key=key,
     )
     return await get_agent(response, caller, database, agent_id)

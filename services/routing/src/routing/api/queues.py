@@ -58,7 +58,15 @@ class QueueBody(Body):
         description="Added to that of each item; a point of priority counts as much as a minute of waiting.",
     )
     offer_timeout_s: int = Field(default=20, ge=1, le=3600, description="How long an agent may take to accept.")
-    wrap_up_s: int = Field(default=0, ge=0, le=3600, description="How long after an item an agent gets no other.")
+    wrap_up_s: int | None = Field(
+        default=0,
+        ge=0,
+        le=3600,
+        description="How long after an item an agent gets no other; null: until the agent says so.",
+    )
+    wrap_up_extension_s: int = Field(
+        default=0, ge=0, le=3600, description="By how much longer in all, if the agent asks for more time."
+    )
     service_level_s: int = Field(
         default=20, ge=1, le=86_400, description="Within how many seconds an item should be accepted."
     )
@@ -95,7 +103,8 @@ class QueueView(BaseModel):
     name: str
     priority: int
     offer_timeout_s: int
-    wrap_up_s: int
+    wrap_up_s: int | None
+    wrap_up_extension_s: int
     service_level_s: int
     priority_class: int
     acceleration: int

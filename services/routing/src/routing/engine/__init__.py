@@ -92,6 +92,7 @@ from routing.engine.model import (
     Standing,
     Step,
     WorkKind,
+    WrapUp,
     language_skill,
 )
 from routing.engine.orders import (
@@ -190,6 +191,7 @@ __all__ = [
     "UnknownAgent",
     "UnknownQueue",
     "WorkKind",
+    "WrapUp",
     "WrongState",
     "best_skill",
     "fewest_assignments",

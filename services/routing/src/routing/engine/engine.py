@@ -191,8 +191,8 @@ class Engine:
             agent = floor.agents[stored.agent_id] = AgentEntry(stored.agent_id, stored.profile, stored.status)
             if agent.mode is not Mode.OFFLINE:
                 agent.agent_class = floor.matching.sign_in(agent.profile)
-            if agent.wrap_up_until is not None:
-                floor.timers.set(Timer.WRAP_UP_ENDS, agent.agent_id, agent.wrap_up_until)
+            if agent.wrap_up is not None:
+                floor.wrap_up(agent, agent.wrap_up)
         for record in snapshot.items:
             work = floor.open(record.item)
             if record.state is ItemState.WAITING:
@@ -298,7 +298,7 @@ class Engine:
         ready = input.mode is Mode.READY
         if agent.mode is Mode.OFFLINE and input.mode is not Mode.OFFLINE:
             agent.offers = 0
-        if ready and (agent.mode is not Mode.READY or agent.wrap_up_until is not None):
+        if ready and (agent.mode is not Mode.READY or agent.wrap_up is not None):
             agent.idle_since = floor.now
         agent.mode = input.mode
         agent.mode_reason = None if ready else input.reason
@@ -346,18 +346,23 @@ class Engine:
 
     def _end_wrap_up(self, input: EndWrapUp) -> None:
         agent = self._known(input.agent_id)
-        if agent.wrap_up_until is None:
+        if agent.wrap_up is None:
             raise WrongState(f"agent {input.agent_id} is not in wrap-up")
         self._wrap_up_is_over(agent)
 
     def _extend_wrap_up(self, input: ExtendWrapUp) -> None:
         floor = self._floor
         agent = self._known(input.agent_id)
-        if agent.wrap_up_until is None:
+        if agent.wrap_up is None:
             raise WrongState(f"agent {input.agent_id} is not in wrap-up")
+        if agent.wrap_up.until is None:
+            raise WrongState(f"the wrap-up of agent {input.agent_id} ends when they say so")
         if input.until <= floor.now:
             raise WrongState("a wrap-up ends in the future")
-        floor.wrap_up(agent, input.until)
+        if input.until > agent.wrap_up.limit:
+            left_s = (agent.wrap_up.limit - agent.wrap_up.until) // 1000
+            raise WrongState(f"the wrap-up of agent {input.agent_id} can be extended by {left_s} s more")
+        floor.wrap_up(agent, replace(agent.wrap_up, until=input.until))
 
     def _wrap_up_is_over(self, agent: AgentEntry) -> None:
         floor = self._floor

@@ -71,7 +71,7 @@ def _obstacles(floor: Floor, work: WorkEntry, agent: AgentEntry, now: int) -> It
     yield from _lacks(work, agent.profile)
     if agent.mode is not Mode.READY:
         yield " ".join(["mode", agent.mode, *([agent.mode_reason] if agent.mode_reason else [])])
-    if agent.wrap_up_until is not None:
+    if agent.wrap_up is not None:
         yield "wrap_up"
     if agent.device is DeviceState.IN_USE or (agent.device is DeviceState.UNREACHABLE and work.kind == CALL):
         yield f"device {agent.device}"

@@ -33,6 +33,7 @@ from routing.engine.model import (
     QueueConfig,
     Reason,
     Settings,
+    WrapUp,
 )
 from routing.engine.orders import urgency_at, work_key
 from routing.engine.relaxation import next_step_at, requirement_of
@@ -120,7 +121,7 @@ class Floor:
         """The kinds of which the agent can be offered one more item."""
         if (
             agent.exclusive
-            or agent.wrap_up_until is not None
+            or agent.wrap_up is not None
             or agent.mode is not Mode.READY
             or agent.device is DeviceState.IN_USE
         ):
@@ -432,11 +433,9 @@ class Floor:
         """End accepted work: the agent's idle time begins, after the queue's wrap-up if it has one."""
         agent = self.end(work, AssignmentState.COMPLETED, outcome)
         agent.idle_since = self.now
-        wrap_up_ms = self.queues[work.item.queue].wrap_up_ms
-        if wrap_up_ms and agent.mode is not Mode.OFFLINE:
-            until = self.now + wrap_up_ms
-            if agent.wrap_up_until is None or agent.wrap_up_until < until:
-                self.wrap_up(agent, until)
+        wrap_up = self.queues[work.item.queue].wrap_up(self.now)
+        if wrap_up is not None and agent.mode is not Mode.OFFLINE:
+            self.wrap_up(agent, wrap_up.joined(agent.wrap_up))
         return agent
 
     def withdraw_offers(self, agent: AgentEntry, outcome: str, kinds: Iterable[int] | None = None) -> list[WorkEntry]:
@@ -557,13 +556,13 @@ class Floor:
 
     # Agents
 
-    def wrap_up(self, agent: AgentEntry, until: int | None) -> None:
-        """The agent's wrap-up lasts until then, or is over."""
-        if until is not None:
-            self.timers.set(Timer.WRAP_UP_ENDS, agent.agent_id, until)
-        elif agent.wrap_up_until is not None:
+    def wrap_up(self, agent: AgentEntry, wrap_up: WrapUp | None) -> None:
+        """The agent wraps up, or does so no longer."""
+        if wrap_up is not None and wrap_up.until is not None:
+            self.timers.set(Timer.WRAP_UP_ENDS, agent.agent_id, wrap_up.until)
+        else:
             self.timers.cancel(Timer.WRAP_UP_ENDS, agent.agent_id)
-        agent.wrap_up_until = until
+        agent.wrap_up = wrap_up
         self.touch(agent)
 
     def touch(self, agent: AgentEntry) -> None:
@@ -583,7 +582,7 @@ class Floor:
                 visible
                 or agent.idle_since != was.idle_since
                 or agent.mode is not was.mode
-                or agent.wrap_up_until != was.wrap_up_until
+                or agent.wrap_up != was.wrap_up
                 or agent.misses != was.misses
                 or agent.last_token != was.last_token
                 or agent.offers != was.offers
@@ -598,7 +597,7 @@ class Floor:
                     agent.mode_reason,
                     agent.device,
                     agent.idle_since,
-                    agent.wrap_up_until,
+                    agent.wrap_up,
                     agent.misses,
                     agent.offers,
                     agent.last_token,
@@ -612,7 +611,7 @@ class Floor:
             return AgentState.BUSY
         if agent.mode is Mode.OFFLINE:
             return AgentState.OFFLINE
-        if agent.wrap_up_until is not None:
+        if agent.wrap_up is not None:
             return AgentState.WRAP_UP
         if agent.mode is Mode.NOT_READY:
             return AgentState.NOT_READY

@@ -154,7 +154,10 @@ class EndWrapUp:
 
 @value
 class ExtendWrapUp:
-    """The agent's wrap-up ends at ``until`` instead. Refused if there is none, or ``until`` is not ahead."""
+    """The agent's wrap-up ends at ``until`` instead.
+
+    Refused if there is none, it has no end, or ``until`` is not ahead, or later than the queue allows.
+    """
 
     agent_id: str
     until: int

@@ -168,6 +168,24 @@ class AgentProfile:
 
 
 @value
+class WrapUp:
+    """What an agent does after an item, until ``until``, or for None until they say so.
+
+    They may ask for more time, up to ``limit``.
+    """
+
+    until: int | None
+    limit: int
+
+    def joined(self, other: "WrapUp | None") -> "WrapUp":
+        """Two items to wrap up: the longer of the two, and what either allows."""
+        if other is None:
+            return self
+        until = None if self.until is None or other.until is None else max(self.until, other.until)
+        return WrapUp(until, max(self.limit, other.limit))
+
+
+@value
 class AgentStatus:
     """Everything about an agent that changes while working; stored as it is.
 
@@ -184,7 +202,7 @@ class AgentStatus:
     mode_reason: str | None
     device: DeviceState
     idle_since: int
-    wrap_up_until: int | None
+    wrap_up: WrapUp | None
     misses: int
     offers: int = 0
     last_token: int = 0
@@ -234,12 +252,14 @@ class QueueConfig:
     without priorities the item with less time left goes first. All of a higher ``priority_class`` come before all of
     a lower one. While it is ``paused`` none of its items is offered; they wait, and take their steps. ``order`` says
     which of the eligible agents is first, if not that of the workspace. ``steps`` are taken one after the other
-    while an item waits; none comes before an earlier one, nor after one that names a queue.
+    while an item waits; none comes before an earlier one, nor after one that names a queue. The wrap-up after an item
+    lasts ``wrap_up_ms``, or for None until the agent says so; agents may make it ``wrap_up_extension_ms`` longer.
     """
 
     queue_id: str
     offer_timeout_ms: int = 20_000
-    wrap_up_ms: int = 0
+    wrap_up_ms: int | None = 0
+    wrap_up_extension_ms: int = 0
     priority: int = 0
     priority_credit_ms: int = 60_000
     acceleration: int = 1
@@ -249,13 +269,20 @@ class QueueConfig:
     steps: tuple[Step, ...] = ()
     order: "AgentOrder | None" = None
 
+    def wrap_up(self, now: int) -> WrapUp | None:
+        """What follows an item that is finished now."""
+        if self.wrap_up_ms is None:
+            return WrapUp(None, now)
+        until = now + self.wrap_up_ms
+        return WrapUp(until, until + self.wrap_up_extension_ms) if self.wrap_up_ms else None
+
     def __post_init__(self) -> None:
         if any(later.after_ms < step.after_ms or step.queue is not None for step, later in pairwise(self.steps)):
             raise ValueError("steps: each comes after those before it, and none after one that names a queue")
         if self.offer_timeout_ms <= 0:
             raise ValueError("offer_timeout_ms: an offer lasts 1 ms or longer")
-        if self.wrap_up_ms < 0 or self.priority_credit_ms < 0:
-            raise ValueError("wrap_up_ms and priority_credit_ms are 0 or more")
+        if (self.wrap_up_ms or 0) < 0 or self.wrap_up_extension_ms < 0 or self.priority_credit_ms < 0:
+            raise ValueError("wrap_up_ms, wrap_up_extension_ms and priority_credit_ms are 0 or more")
         if not 1 <= self.acceleration <= 1_000 or self.due_after_ms < 0:
             raise ValueError("acceleration is 1 to 1000, due_after_ms 0 or more")
 

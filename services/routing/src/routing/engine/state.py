@@ -12,6 +12,7 @@ from routing.engine.model import (
     ItemState,
     Mode,
     WorkKind,
+    WrapUp,
 )
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class AgentEntry:
         "seats",
         "status",
         "weight",
-        "wrap_up_until",
+        "wrap_up",
     )
 
     def __lt__(self, _other: "AgentEntry") -> bool:
@@ -80,7 +81,7 @@ class AgentEntry:
         self.mode_reason: str | None = status.mode_reason
         self.device: DeviceState = status.device
         self.idle_since: int = status.idle_since
-        self.wrap_up_until: int | None = status.wrap_up_until
+        self.wrap_up: WrapUp | None = status.wrap_up
         self.misses: int = status.misses
         self.offers: int = status.offers
         self.last_token: int = status.last_token
@@ -150,6 +151,6 @@ def new_status(now: int) -> AgentStatus:
         mode_reason=None,
         device=DeviceState.IDLE,
         idle_since=now,
-        wrap_up_until=None,
+        wrap_up=None,
         misses=0,
     )

@@ -296,7 +296,7 @@ class _World:
 
     def _note_wrap_up(self, changed: AgentChanged, now: int) -> None:
         agent = self._agents[changed.agent_id]
-        wrapping = changed.status.wrap_up_until is not None
+        wrapping = changed.status.wrap_up is not None
         if wrapping and not agent.wrapping and not agent.held:
             agent.clock.advance(now)
             agent.clock.occupied += 1

@@ -106,6 +106,7 @@ _STATUS_COLUMNS = {
     "device_state": "text",
     "idle_since": "timestamptz",
     "wrap_up_until": "timestamptz",
+    "wrap_up_limit": "timestamptz",
     "misses": "int",
     "offers": "int",
     "last_token": "bigint",
@@ -130,6 +131,7 @@ _QUEUE_COLUMNS = {
     "priority": "int",
     "offer_timeout_s": "int",
     "wrap_up_s": "int",
+    "wrap_up_extension_s": "int",
     "service_level_s": "int",
     "steps": "jsonb",
     "agent_order": "text",
@@ -413,7 +415,8 @@ def _status_row(entry: AgentEntry) -> dict[str, Any]:
         "mode_reason": status.mode_reason,
         "device_state": status.device,
         "idle_since": _iso_ms(status.idle_since),
-        "wrap_up_until": _iso_ms(status.wrap_up_until),
+        "wrap_up_until": None if status.wrap_up is None else _iso_ms(status.wrap_up.until),
+        "wrap_up_limit": None if status.wrap_up is None else _iso_ms(status.wrap_up.limit),
         "misses": status.misses,
         "offers": status.offers,
         "last_token": status.last_token,
@@ -444,6 +447,7 @@ def _queue_row(workspace_id: str, queue: QueueEntry) -> dict[str, Any]:
         "priority": queue.priority,
         "offer_timeout_s": queue.offer_timeout_s,
         "wrap_up_s": queue.wrap_up_s,
+        "wrap_up_extension_s": queue.wrap_up_extension_s,
         "service_level_s": queue.service_level_s,
         "steps": queue.steps,
         "agent_order": queue.agent_order,
@@ -534,6 +538,7 @@ def queue_entry(row: Row[Any]) -> QueueEntry:
         priority=row.priority,
         offer_timeout_s=row.offer_timeout_s,
         wrap_up_s=row.wrap_up_s,
+        wrap_up_extension_s=row.wrap_up_extension_s,
         service_level_s=row.service_level_s,
         steps=row.steps,
         priority_class=row.priority_class,
@@ -561,12 +566,16 @@ def _agent(row: Row[Any]) -> AgentEntry:
             mode_reason=row.mode_reason,
             device=core.DeviceState(row.device_state),
             idle_since=milliseconds(row.idle_since),
-            wrap_up_until=_ms(row.wrap_up_until),
+            wrap_up=_wrap_up(row),
             misses=row.misses,
             offers=row.offers,
             last_token=row.last_token,
         ),
     )
+
+
+def _wrap_up(row: Row[Any]) -> core.WrapUp | None:
+    return None if row.wrap_up_limit is None else core.WrapUp(_ms(row.wrap_up_until), milliseconds(row.wrap_up_limit))
 
 
 def agent_profile(row: Row[Any]) -> core.AgentProfile:

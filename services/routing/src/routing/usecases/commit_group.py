@@ -24,7 +24,9 @@ from routing.usecases.change_priority import change_priority
 from routing.usecases.change_workspace import change_workspace
 from routing.usecases.complete_assignment import complete_assignment
 from routing.usecases.decline_assignment import decline_assignment
+from routing.usecases.end_wrap_up import end_wrap_up
 from routing.usecases.explain_work_item import explain_work_item
+from routing.usecases.extend_wrap_up import extend_wrap_up
 from routing.usecases.note_device import note_device
 from routing.usecases.publish_rules import publish_rules
 from routing.usecases.put_agent import put_agent
@@ -66,7 +68,9 @@ _INPUTS: dict[str, InputHandler] = {
     "change_workspace": lambda live, payload, _caller: change_workspace(live, payload),
     "complete_assignment": complete_assignment,
     "decline_assignment": decline_assignment,
+    "end_wrap_up": end_wrap_up,
     "explain_work_item": explain_work_item,
+    "extend_wrap_up": extend_wrap_up,
     "publish_rules": publish_rules,
     "put_queue": lambda live, payload, _caller: put_queue(live, payload),
     "remove_agent": remove_agent,

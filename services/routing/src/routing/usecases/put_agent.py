@@ -76,7 +76,7 @@ def _new_entry(live: LiveWorkspace, agent_id: str, org_path: str, name: str, pro
         mode_reason=None,
         device=core.DeviceState.IDLE,
         idle_since=live.now,
-        wrap_up_until=None,
+        wrap_up=None,
         misses=0,
     )
     # Others may remember an earlier agent of this id, who was removed: a version that begins with the time is newer.

@@ -26,6 +26,7 @@ def put_queue(live: LiveWorkspace, payload: dict[str, Any]) -> dict[str, Any]:
         priority=payload["priority"],
         offer_timeout_s=payload["offer_timeout_s"],
         wrap_up_s=payload["wrap_up_s"],
+        wrap_up_extension_s=payload["wrap_up_extension_s"],
         service_level_s=payload["service_level_s"],
         priority_class=payload["priority_class"],
         acceleration=payload["acceleration"],
