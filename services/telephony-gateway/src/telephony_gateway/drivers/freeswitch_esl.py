@@ -24,7 +24,7 @@ from telephony_gateway.domain.pbx_events import (
 )
 from telephony_gateway.drivers.connection import StreamDriver, Tap, no_tap
 from telephony_gateway.drivers.credentials import Credentials, credentials_of
-from telephony_gateway.drivers.freeswitch_esl_calls import Calls, Ordered
+from telephony_gateway.drivers.freeswitch_esl_calls import Calls
 from telephony_gateway.drivers.freeswitch_esl_channels import is_uid
 from telephony_gateway.drivers.freeswitch_esl_commands import (
     Api,
@@ -39,6 +39,7 @@ from telephony_gateway.drivers.freeswitch_esl_commands import (
     plan_for,
     play,
 )
+from telephony_gateway.drivers.freeswitch_esl_memory import Ordered
 from telephony_gateway.drivers.freeswitch_esl_messages import (
     JSON,
     PLAIN,
@@ -218,8 +219,7 @@ class FreeswitchEsl:
         return outbox
 
     def _collect(self) -> None:
-        self._events += self.calls.events
-        self.calls.events.clear()
+        self._events += self.calls.take_events()
         malformed = sum(self.reader.malformed.values())
         for aside in list(self.reader.set_aside)[max(0, len(self.reader.set_aside) - (malformed - self._counted)) :]:
             self._count(aside.why)
@@ -379,11 +379,10 @@ class FreeswitchEsl:
 
     def _tidy(self, at: datetime) -> None:
         """End what nobody needs, and legs that were to be bridged and are not."""
-        for uid in self.calls.orphans:
+        for uid in self.calls.take_orphans():
             self._awaited.pop(uid, None)
             self._bridging.pop(uid, None)
             self._api(kill(uid, "ORIGINATOR_CANCEL"), "api")
-        self.calls.orphans.clear()
         for uid, since in list(self._bridging.items()):
             if at - since > NOT_BRIDGED:
                 del self._bridging[uid]

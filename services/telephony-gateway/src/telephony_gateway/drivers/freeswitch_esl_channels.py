@@ -190,6 +190,11 @@ class Channels:
         if not is_uid(uid) or uid in self._channels or uid in self._gone:
             return
         self._channels[uid] = self._channels.pop(channel.uid)
+        bridged, half = self.get(channel.bridged), self.get(channel.other_half)
+        if bridged is not None and bridged.bridged == channel.uid:
+            bridged.bridged = uid
+        if half is not None and half.other_half == channel.uid:
+            half.other_half = uid
         channel.uid = uid
 
     def remove(self, channel: Channel) -> None:

@@ -28,19 +28,17 @@ from telephony_gateway.domain.pbx_commands import (
     Retrieve,
     SetAttributes,
 )
-from telephony_gateway.drivers.freeswitch_esl_calls import (
-    ATTRIBUTE_PREFIX,
+from telephony_gateway.drivers.freeswitch_esl_calls import Calls
+from telephony_gateway.drivers.freeswitch_esl_channels import Channel
+from telephony_gateway.drivers.freeswitch_esl_memory import Call, Leg, Ordered
+from telephony_gateway.drivers.freeswitch_esl_placing import (
     CALL_VARIABLE,
     CONSULTS_VARIABLE,
     LEG_VARIABLE,
     NUMBER_VARIABLE,
     TIMEOUT_VARIABLE,
-    Call,
-    Calls,
-    Leg,
-    Ordered,
 )
-from telephony_gateway.drivers.freeswitch_esl_channels import Channel
+from telephony_gateway.drivers.freeswitch_esl_waiting import ATTRIBUTE_PREFIX
 
 ORIGINATE_MARGIN_S = 5
 """FreeSWITCH counts whole seconds of the clock and may ring a second too short: the driver ends ringing itself."""
