@@ -65,3 +65,19 @@ async def test_a_wrap_up_without_end_survives_a_takeover(centre):
     await _lose_the_owner(centre)
     assert await centre.state("a1001") == "wrap_up"
     assert (await centre.ok("POST", "/v1/agents/a1001/wrap-up/end"))["state"] == "ready"
+
+
+async def test_who_leaves_finishes_the_call_and_is_offline(centre):
+    await centre.agent("a1001")
+    call = centre.call()
+    await call.tell(call.offer())
+    await call.tell(call.answer(await centre.offered(call.call_id)))
+    await centre.ends(call.call_id, "accepted")
+    await centre.mode("a1001", "leaving")
+    assert await centre.state("a1001") == "busy"
+    await _lose_the_owner(centre)
+    after = centre.call()
+    await after.tell(after.offer())
+    await call.tell(call.clear())
+    await centre.becomes("a1001", "offline")
+    assert (await centre.item(after.call_id))["state"] == "waiting"

@@ -117,6 +117,9 @@ class NaiveEngine:
         self.freed: list[NaiveAgent] = []
         """Agents who look for waiting items only after all else in this step."""
         getattr(self, "on_" + type(input).__name__)(input)
+        for agent in self.agents.values():
+            if agent.mode == Mode.LEAVING and not agent.wrap_up and not self.held(agent):
+                agent.mode = Mode.OFFLINE
         return self.offers
 
     # The rules
@@ -157,7 +160,7 @@ class NaiveEngine:
         """Channel, skills, territory; signed in."""
         profile, item = agent.profile, work.item
         return (
-            agent.mode != Mode.OFFLINE
+            agent.mode in (Mode.READY, Mode.NOT_READY)
             and profile.capacity.items.get(item.kind, 0) > 0
             and (item.kind != WorkKind.CALL or profile.device_id is not None)
             and self.satisfies(item, profile)
@@ -217,7 +220,7 @@ class NaiveEngine:
             return AgentState.OFFLINE
         if agent.wrap_up:
             return AgentState.WRAP_UP
-        if agent.mode == Mode.NOT_READY:
+        if agent.mode in (Mode.NOT_READY, Mode.LEAVING):
             return AgentState.NOT_READY
         if held and not any(self.has_room(kind, agent) for kind in WorkKind):
             return AgentState.BUSY
@@ -363,13 +366,16 @@ class NaiveEngine:
 
     def on_SetMode(self, input: SetMode) -> None:  # noqa: N802
         agent = self.known(input.agent_id)
+        if input.mode == Mode.LEAVING and agent.mode == Mode.OFFLINE:
+            return
         if input.mode == Mode.READY and (agent.mode != Mode.READY or agent.wrap_up):
             agent.idle_since = self.now
         if agent.mode == Mode.OFFLINE and input.mode != Mode.OFFLINE:
             agent.offers = 0
         agent.mode = input.mode
         agent.reason = None if input.mode == Mode.READY else input.reason
-        agent.wrap_up, agent.wrap_up_until = False, None
+        if input.mode != Mode.LEAVING:
+            agent.wrap_up, agent.wrap_up_until = False, None
         agent.misses = 0
         self.freed.append(agent)
         works = self.released()

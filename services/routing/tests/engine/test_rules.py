@@ -498,6 +498,51 @@ def test_of_two_items_to_wrap_up_the_longer_counts(centre: Centre) -> None:
     assert centre.engine.agent("a").status.wrap_up == WrapUp(start + 30_000, start + 70_000)
 
 
+def test_who_leaves_finishes_what_is_in_hand(centre: Centre) -> None:
+    centre.queue("support", wrap_up_ms=30_000)
+    centre.agent("a", items={LEAD: 3})
+    centre.submit_many("1", "2", "3", kind=LEAD)
+    centre.accept("1")
+    centre.accept("2")
+    centre.step(SetMode("a", Mode.LEAVING))
+    assert centre.holder("3") is None
+    assert centre.state("a") == (AgentState.NOT_READY, "leaving")
+    centre.complete("1")
+    assert centre.state("a") == (AgentState.WRAP_UP, None)
+    assert offers(centre.wait(30)) == []
+    assert centre.state("a") == (AgentState.NOT_READY, "leaving")
+    centre.complete("2")
+    assert centre.state("a") == (AgentState.WRAP_UP, None)
+    assert offers(centre.wait(30)) == []
+    assert centre.state("a") == (AgentState.OFFLINE, None)
+
+
+def test_who_leaves_with_nothing_in_hand_is_offline(centre: Centre) -> None:
+    centre.agent("a")
+    assert kinds(centre.step(SetMode("a", Mode.LEAVING))) == [AgentChanged]
+    assert centre.state("a") == (AgentState.OFFLINE, None)
+    assert centre.step(SetMode("a", Mode.LEAVING)) == []
+
+
+def test_who_leaves_may_stay(centre: Centre) -> None:
+    centre.agent("a", items={LEAD: 2})
+    centre.submit_many("1", "2", kind=LEAD)
+    centre.accept("1")
+    centre.step(SetMode("a", Mode.LEAVING))
+    assert offers(centre.step(SetMode("a", Mode.READY))) == [("2", "a")]
+    assert centre.engine.agent("a").status.offers == 3, "it was no new sign-in"
+
+
+def test_nobody_waits_alone_for_who_is_leaving(centre: Centre) -> None:
+    centre.agent("a", items={LEAD: 1})
+    centre.submit("1", kind=LEAD)
+    centre.accept("1")
+    centre.agent("b", items={LEAD: 1})
+    centre.submit("2", kind=LEAD, prefer="a", patience=60)
+    assert centre.holder("2") is None
+    assert offers(centre.step(SetMode("a", Mode.LEAVING))) == [("2", "b")]
+
+
 def test_a_break_taken_in_a_call_begins_after_it(centre: Centre) -> None:
     centre.agent("a")
     centre.submit("1")

@@ -72,6 +72,8 @@ class Readiness(StrEnum):
 
     READY = "ready"
     NOT_READY = "not_ready"
+    LEAVING = "leaving"
+    """Offline when all is done that is in hand."""
     OFFLINE = "offline"
 
 
@@ -197,9 +199,10 @@ async def delete_agent(
 async def put_agent_state(
     request: Request, response: Response, caller: Staff, database: Db, agent_id: AgentId, body: StateBody
 ) -> AgentView:
-    """Ready, not ready or offline; ends a wrap-up. By the agents themselves or whoever leads them.
+    """Ready, not ready, leaving or offline. By the agents themselves or whoever leads them.
 
-    Work in hand stays with the agent; what is only offered goes to others.
+    Work in hand stays with the agent; what is only offered goes to others. Ends a wrap-up, unless the agent is leaving:
+    who leaves finishes what is in hand, the wrap-up too, gets nothing new, and is offline then.
     """
     payload = {"mode": body.state, "reason": body.reason}
     return await _change(request, response, caller, database, agent_id, "set_agent_mode", payload, None)

@@ -189,7 +189,7 @@ class Engine:
             floor.put_queue(queue)
         for stored in snapshot.agents:
             agent = floor.agents[stored.agent_id] = AgentEntry(stored.agent_id, stored.profile, stored.status)
-            if agent.mode is not Mode.OFFLINE:
+            if agent.mode.signed_in:
                 agent.agent_class = floor.matching.sign_in(agent.profile)
             if agent.wrap_up is not None:
                 floor.wrap_up(agent, agent.wrap_up)
@@ -296,6 +296,8 @@ class Engine:
         floor = self._floor
         agent = self._known(input.agent_id)
         ready = input.mode is Mode.READY
+        if input.mode is Mode.LEAVING and agent.mode is Mode.OFFLINE:
+            return
         if agent.mode is Mode.OFFLINE and input.mode is not Mode.OFFLINE:
             agent.offers = 0
         if ready and (agent.mode is not Mode.READY or agent.wrap_up is not None):
@@ -303,13 +305,15 @@ class Engine:
         agent.mode = input.mode
         agent.mode_reason = None if ready else input.reason
         agent.misses = 0
-        floor.wrap_up(agent, None)
-        if input.mode is Mode.OFFLINE:
+        floor.touch(agent)
+        if input.mode is not Mode.LEAVING:
+            floor.wrap_up(agent, None)
+        if not input.mode.signed_in:
             floor.sign_out(agent)
         elif agent.agent_class is None:
             agent.agent_class = floor.matching.sign_in(agent.profile)
         if not ready:
-            self._withdraw(agent, "agent_offline" if input.mode is Mode.OFFLINE else "agent_not_ready")
+            self._withdraw(agent, f"agent_{input.mode}")
         if agent.agent_class is not None:
             floor.serve(agent)
 

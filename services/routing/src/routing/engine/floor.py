@@ -575,8 +575,12 @@ class Floor:
             if agent.agent_id not in self.agents:
                 continue
             was = agent.status
+            if agent.mode is Mode.LEAVING and not agent.held and agent.wrap_up is None:
+                agent.mode = Mode.OFFLINE
             state = self.state_of(agent)
             reason = agent.mode_reason if state is AgentState.NOT_READY else None
+            if agent.mode is Mode.LEAVING and state is AgentState.NOT_READY:
+                reason = reason or Mode.LEAVING
             visible = state is not was.state or reason != was.reason
             if (
                 visible
@@ -613,7 +617,7 @@ class Floor:
             return AgentState.OFFLINE
         if agent.wrap_up is not None:
             return AgentState.WRAP_UP
-        if agent.mode is Mode.NOT_READY:
+        if agent.mode is not Mode.READY:
             return AgentState.NOT_READY
         if agent.held and not any(self.has_room(agent, kind) for kind in ALL_KINDS):
             return AgentState.BUSY

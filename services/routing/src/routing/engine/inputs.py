@@ -43,9 +43,9 @@ class RemoveAgent:
 
 @value
 class SetMode:
-    """An agent is ready, not ready (with a reason) or offline. Ends a wrap-up.
+    """An agent is ready, not ready (with a reason), leaving or offline. Ends a wrap-up, except for who is leaving.
 
-    Not ready and offline withdraw what is only offered. Accepted work stays with the agent.
+    All but ready withdraw what is only offered. Accepted work stays with the agent. Who is offline cannot leave.
     """
 
     agent_id: str

@@ -36,15 +36,22 @@ class Mode(StrEnum):
     """What an agent (or a missed offer) said about the agent's readiness."""
 
     OFFLINE = "offline"
+    LEAVING = "leaving"
+    """Offline as soon as nothing is in hand and no wrap-up goes on; gets nothing new until then."""
     NOT_READY = "not_ready"
     READY = "ready"
+
+    @property
+    def signed_in(self) -> bool:
+        """Whether such agents count among those who may get work."""
+        return self is Mode.READY or self is Mode.NOT_READY
 
 
 class AgentState(StrEnum):
     """What an agent does, as others see it. It follows from mode, wrap-up and work in hand.
 
     The first that applies: holds a call -> busy; mode offline -> offline; in wrap-up -> wrap_up; mode not
-    ready -> not_ready; no room for anything -> busy; else ready.
+    ready or leaving -> not_ready; no room for anything -> busy; else ready.
     """
 
     OFFLINE = "offline"

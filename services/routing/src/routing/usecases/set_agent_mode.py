@@ -1,4 +1,4 @@
-"""An agent is ready, not ready or offline."""
+"""An agent is ready, not ready, leaving or offline."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from routing.usecases.put_agent import find_agent
 
 
 def set_agent_mode(live: LiveWorkspace, payload: dict[str, Any], caller: dict[str, Any]) -> dict[str, Any]:
-    """Ends a wrap-up. Work in hand stays with the agent; what is only offered goes to others.
+    """Work in hand stays with the agent; what is only offered goes to others. Ends a wrap-up, unless they are leaving.
 
     Raises:
         NotFound: there is no such agent.
