@@ -14,9 +14,10 @@ async def test_the_service_answers_as_its_document_says(new_centre):
         "workspace": "main",
         "queue_id": "default",
         "queue": "default",
+        "calendar_id": "office",
         "version": "1",
         "agent_id": "a1001",
         "work_item_id": str(assignment.work_item_id),
         "assignment_id": str(assignment.assignment_id),
     }
-    assert len(await answers_as_documented(centre.deployed, known)) == 33
+    assert len(await answers_as_documented(centre.deployed, known)) == 37

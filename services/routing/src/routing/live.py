@@ -12,15 +12,20 @@ from typing import Any
 from uuid import UUID
 
 from cordboard_chassis.refusals import Conflict, Invalid, NotFound, Refused
-from cordboard_contracts import Envelope, EventData, new_id
+from cordboard_contracts import CommandData, Envelope, EventData, new_id, telephony
 
 from routing import engine as core
 from routing.announcements import agent_changed, announcement_of
-from routing.domain.rules import RuleSet
+from routing.domain import calendars
+from routing.domain.rules import Hours, RuleSet
 from routing.domain.times import milliseconds, moment
 
 MAX_CLOSED = 20_000
 """Items over since the owner began that are remembered, so that most late messages need no look-up."""
+REFUSED = "refused"
+"""Outcome of a call that nobody takes: it is hung up."""
+ROUTED_TO = "routed_to"
+"""Attribute by which the PBX is told what to do with a call that stays with it, such as ``voicemail``."""
 INTERVAL_MS = 15 * 60_000
 
 
@@ -70,6 +75,14 @@ class QueueEntry:
     due_after_s: int = 0
     paused: bool = False
     wrap_up_extension_s: int = 0
+    hours: str | None = None
+    """The calendar by which it is open."""
+    after_hours: dict[str, Any] | None = None
+    """As over HTTP."""
+
+    def opening(self) -> Hours | None:
+        """As rules want it; None: it is always open."""
+        return None if self.hours is None else Hours(self.hours, **(self.after_hours or {}))
 
     def config(self) -> core.QueueConfig:
         """As the engine wants it."""
@@ -86,6 +99,20 @@ class QueueEntry:
             steps=tuple(_step(step) for step in self.steps),
             order=None if self.agent_order is None else core.ORDERS[self.agent_order],
         )
+
+
+@dataclass(slots=True)
+class CalendarEntry:
+    """A calendar as it is stored, and as it is asked."""
+
+    calendar_id: str
+    document: dict[str, Any]
+    """As over HTTP."""
+    version: int
+    calendar: calendars.Calendar = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self.calendar = calendars.read(self.document)
 
 
 @dataclass(slots=True)
@@ -188,7 +215,7 @@ class DeviceEntry:
 class Announcement:
     """Something to be published when the group commits."""
 
-    data: EventData
+    data: EventData | CommandData
     subject: str
     sequence: int
     org_path: str
@@ -222,6 +249,8 @@ class Changes:
     removed_agents: set[str] = field(default_factory=set)
     queues: dict[str, QueueEntry] = field(default_factory=dict)
     removed_queues: set[str] = field(default_factory=set)
+    calendars: dict[str, CalendarEntry] = field(default_factory=dict)
+    removed_calendars: set[str] = field(default_factory=set)
     devices: dict[str, DeviceEntry] = field(default_factory=dict)
     rule_sets: list[tuple[int, dict[str, Any], str]] = field(default_factory=list)
     """(version, document, written by)"""
@@ -243,6 +272,7 @@ class LiveWorkspace:
         config: WorkspaceConfig,
         *,
         queues: Mapping[str, QueueEntry],
+        calendars: Mapping[str, CalendarEntry],
         agents: Mapping[str, AgentEntry],
         works: Mapping[UUID, Work],
         placed: Mapping[str, Placed],
@@ -252,6 +282,7 @@ class LiveWorkspace:
     ) -> None:
         self.config = config
         self.queues = dict(queues)
+        self.calendars = dict(calendars)
         self.agents = dict(agents)
         self.works = dict(works)
         self.placed = dict(placed)
@@ -265,6 +296,17 @@ class LiveWorkspace:
         self.changes = Changes()
         self.now = 0
         self.cause: Envelope[Any] | None = None
+
+    def clock(self) -> calendars.Clock:
+        """What time it is, for rules and queues that ask."""
+        return calendars.Clock(
+            moment(self.now), {entry.calendar_id: entry.calendar for entry in self.calendars.values()}
+        )
+
+    def hours(self, queue_id: str) -> Hours | None:
+        """When a queue is open, if not always."""
+        entry = self.queues.get(queue_id)
+        return None if entry is None else entry.opening()
 
     def begin(self, now: datetime) -> None:
         """A new group: nothing is changed yet."""
@@ -341,6 +383,27 @@ class LiveWorkspace:
         self._figures(work).submitted += 1
         closed = core.ItemCompleted if completed else core.ItemCancelled
         self._close(work, closed(work.item(), outcome))
+
+    def end_call(self, work: Work, outcome: str) -> None:
+        """Routing is done with a call before any agent had it: it is hung up, or left to the PBX, which is told."""
+        call_id = work.subject_id
+        asked: CommandData
+        if outcome == REFUSED:
+            asked = telephony.HangUpCall(call_id=call_id)
+        else:
+            asked = telephony.SetCallAttributes(call_id=call_id, attributes={ROUTED_TO: outcome})
+        self.changes.announcements.append(
+            Announcement(
+                asked,
+                str(call_id),
+                work.version,
+                work.org_path,
+                str(call_id),
+                work.pbx_id,
+                self.cause,
+                call_id,
+            )
+        )
 
     def touch(self, work: Work) -> None:
         """The row of this item has to be written."""

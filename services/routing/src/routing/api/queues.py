@@ -1,7 +1,7 @@
 """Queues: how the work that rules send there is treated."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self
 
 from cordboard_chassis.http.app import Body, Db
 from cordboard_chassis.http.etags import IfMatch, set_etag
@@ -10,7 +10,7 @@ from cordboard_chassis.http.paging import Page, Paging
 from cordboard_chassis.refusals import NotFound
 from cordboard_contracts.vocabulary import Identifier, Name
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints, model_validator
 from sqlalchemy import Row
 
 from routing.api.access import Administrator, QueueId, Staff, WorkspaceId, configurable_workspace, workspace_of
@@ -45,6 +45,23 @@ class StepBody(Body):
     queue: Identifier | None = Field(
         default=None, description="The item goes to this queue instead and begins with its steps; only the last may."
     )
+
+
+class AfterHours(Body):
+    """What comes of an item that arrives when the queue is closed: one of the two."""
+
+    queue: Identifier | None = Field(default=None, description="It goes to this queue instead, by that queue's hours.")
+    outcome: Literal["refused", "voicemail"] | None = Field(
+        default=None,
+        description="A call ends with this outcome, other work waits. `refused`: it is hung up. `voicemail`: it stays"
+        " with the PBX, with the attribute `routed_to` = `voicemail`.",
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.queue is None) == (self.outcome is None):
+            raise ValueError("say one of queue and outcome")
+        return self
 
 
 class QueueBody(Body):
@@ -86,6 +103,12 @@ class QueueBody(Body):
         description="When an item is due after it was submitted. Its minutes count from then, so that of two queues"
         " without priorities the item with less time left goes first.",
     )
+    hours: Identifier | None = Field(
+        default=None, description="The calendar by which it is open; null: always. It counts when an item arrives."
+    )
+    after_hours: AfterHours | None = Field(
+        default=None, description="What comes of an item that arrives when it is closed; null: it waits."
+    )
     paused: bool = Field(default=False, description="Nothing of it is offered for the time being.")
     agent_order: AgentOrderName | None = Field(
         default=None, description="Which of the eligible agents is first; null: as the workspace says."
@@ -110,6 +133,8 @@ class QueueView(BaseModel):
     acceleration: int
     due_after_s: int
     paused: bool
+    hours: str | None
+    after_hours: AfterHours | None
     agent_order: AgentOrderName | None
     steps: list[StepBody]
     version: int

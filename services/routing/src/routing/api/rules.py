@@ -1,7 +1,7 @@
 """Rules: which queue, requirement and priority a work item gets."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from cordboard_chassis.http.app import Body, Db
 from cordboard_chassis.http.etags import IfMatch, set_etag
@@ -10,10 +10,11 @@ from cordboard_chassis.http.paging import Page, Paging
 from cordboard_chassis.refusals import Invalid, NotFound
 from cordboard_contracts.vocabulary import Identifier, Language, SkillLevel, Territory
 from fastapi import APIRouter, Path, Request, Response
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints, model_validator
 from sqlalchemy import Row
 
 from routing.api.access import Administrator, Staff, WorkspaceId, configurable_workspace, workspace_of
+from routing.api.hours import Hours, Moment, TimeZone, Weekday
 from routing.domain.rules import Facts
 from routing.engine import WorkKind
 from routing.storage import queries
@@ -21,7 +22,16 @@ from routing.usecases.check_rules import check_rules
 
 router = APIRouter(prefix="/v1/workspaces/{workspace_id}/rules", tags=["rules"])
 
+
+def _some_time(hours: str) -> str:
+    begin, _, end = hours.partition("-")
+    if begin == end:
+        raise ValueError("begins when it ends; all day is 00:00-24:00")
+    return hours
+
+
 _Dialled = Annotated[str, StringConstraints(min_length=1, max_length=80)]
+_Times = Annotated[Hours, AfterValidator(_some_time)]
 _Text = Annotated[str, StringConstraints(max_length=1000)]
 _AttributeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$")]
 _Version = Annotated[int, Path(ge=1, le=2**62, description="A version of the rules.")]
@@ -39,6 +49,21 @@ class When(Body):
     language: list[Language] = Field(default=[], max_length=100, description="`zh` also fits `zh-CN`.")
     territory: list[Territory] = Field(default=[], max_length=100, description="`CN-31` also fits `CN-31-0115`.")
     attributes: dict[_AttributeName, Annotated[list[_Text], Field(max_length=100)]] = Field(default={}, max_length=20)
+    open: list[Identifier] = Field(default=[], max_length=100, description="Calendars of which one is open.")
+    closed: list[Identifier] = Field(default=[], max_length=100, description="Calendars of which one is closed.")
+    weekday: list[Weekday] = Field(default=[], max_length=7, description="By the clock of `time_zone`.")
+    time: list[_Times] = Field(
+        default=[],
+        max_length=20,
+        description="Times of the day by the clock of `time_zone`: `18:00-22:00`; `22:00-06:00` is over midnight.",
+    )
+    time_zone: TimeZone | None = Field(default=None, description="Where `weekday` and `time` are meant.")
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> Self:
+        if bool(self.weekday or self.time) != (self.time_zone is not None):
+            raise ValueError("weekday or time, and time_zone: one says nothing without the other")
+        return self
 
 
 class Then(Body):
@@ -127,6 +152,7 @@ class Sample(Body):
     language: Language | None = None
     territory: Territory | None = None
     attributes: dict[_AttributeName, _Text] = Field(default={}, max_length=50)
+    at: Moment | None = Field(default=None, description="When it arrives; null: now.")
 
 
 class CheckBody(Body):
@@ -149,12 +175,13 @@ class ChoiceView(BaseModel):
     preferred_agent: str | None
     patience_s: int
     territory: str | None
+    outcome: str | None = Field(description="With what a call ends at once, since its queue is closed.")
 
 
 class FindingView(BaseModel):
     """Something that somebody should look at, though it is not refused."""
 
-    code: str = Field(description="`nobody`, `only-later`, `unused-queue`, `starved`")
+    code: str = Field(description="`nobody`, `only-later`, `unused-queue`, `starved`, `never-open`")
     field: str
     detail: str
 
@@ -224,7 +251,7 @@ async def check(caller: Administrator, database: Db, workspace_id: WorkspaceId, 
     Rules that would be refused are refused here in the same way.
     """
     document = None if body.rules is None else body.model_dump(mode="json", include={"rules"})
-    samples = [Facts(**sample.model_dump(mode="json")) for sample in body.items]
+    samples = [(Facts(**sample.model_dump(mode="json", exclude={"at"})), sample.at) for sample in body.items]
     async with database.transaction(caller.org_path) as uow:
         await configurable_workspace(uow, workspace_id)
         fault, findings, choices = await check_rules(uow, workspace_id, document, samples)

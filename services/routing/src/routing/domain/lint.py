@@ -3,7 +3,8 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from routing.domain.rules import OWN, Rule, language_needed
+from routing.domain.calendars import Calendar
+from routing.domain.rules import OWN, Hours, Rule, language_needed
 from routing.engine import AgentProfile, Item, QueueConfig, Requirement, WorkKind, lacking, requirement_of
 
 
@@ -12,14 +13,18 @@ class Finding:
     """Something that somebody should look at."""
 
     code: str
-    """``nobody``, ``only-later``, ``unused-queue``, ``starved``."""
+    """``nobody``, ``only-later``, ``unused-queue``, ``starved``, ``never-open``."""
     field: str
     """Where: ``rules.3.then``, ``queues.sales``."""
     detail: str
 
 
 def findings(
-    rules: Sequence[Rule], queues: Mapping[str, QueueConfig], roster: Collection[AgentProfile]
+    rules: Sequence[Rule],
+    queues: Mapping[str, QueueConfig],
+    roster: Collection[AgentProfile],
+    hours: Mapping[str, Hours | None],
+    calendars: Mapping[str, Calendar],
 ) -> Iterator[Finding]:
     """Rules that nobody can serve, queues to which nothing goes, and queues that others keep waiting.
 
@@ -28,10 +33,14 @@ def findings(
     """
     for index, rule in enumerate(rules):
         yield from _served(index, rule, queues[rule.then.queue], roster)
-    used = _used(rules, queues)
+    for queue_id, opening in hours.items():
+        if opening is not None and not calendars[opening.calendar].opens_ever:
+            detail = f"the calendar {opening.calendar} has no hours on any day"
+            yield Finding("never-open", f"queues.{queue_id}.hours", detail)
+    used = _used(rules, queues, hours)
     for queue_id in queues:
         if queue_id not in used:
-            yield Finding("unused-queue", f"queues.{queue_id}", "no rule sends work here, and no queue overflows to it")
+            yield Finding("unused-queue", f"queues.{queue_id}", "no rule and no other queue sends work here")
     highest = max((queues[queue_id].priority_class for queue_id in used), default=0)
     for queue_id in sorted(used):
         if queues[queue_id].priority_class < highest:
@@ -67,11 +76,13 @@ def _works(profile: AgentProfile, kind: WorkKind) -> bool:
     return profile.capacity.items.get(kind, 0) > 0 and (kind is not WorkKind.CALL or profile.device_id is not None)
 
 
-def _used(rules: Sequence[Rule], queues: Mapping[str, QueueConfig]) -> set[str]:
-    """The queues that work comes to, directly or by overflow."""
+def _used(rules: Sequence[Rule], queues: Mapping[str, QueueConfig], hours: Mapping[str, Hours | None]) -> set[str]:
+    """The queues that work comes to, directly, by overflow or after hours."""
     used: set[str] = set()
     coming = {rule.then.queue for rule in rules}
     while coming:
         used |= coming
-        coming = {step.queue for queue_id in coming for step in queues[queue_id].steps if step.queue is not None} - used
+        overflow = {step.queue for queue_id in coming for step in queues[queue_id].steps if step.queue is not None}
+        closed = {opening.queue for queue_id in coming if (opening := hours[queue_id]) and opening.queue is not None}
+        coming = (overflow | closed) - used
     return used

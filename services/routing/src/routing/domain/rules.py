@@ -1,10 +1,13 @@
 """Rules: which queue, requirement, priority and territory a work item gets. The first rule that matches decides."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from routing.engine import language_skill
+from routing.domain import calendars
+from routing.domain.calendars import Clock, Local
+from routing.engine import WorkKind, language_skill
 
 OWN = "own"
 """In a rule: the territory or language of the work item itself."""
@@ -25,6 +28,8 @@ class Facts:
     language: str | None = None
     territory: str | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
+    clock: Clock | None = None
+    """What time it is; without one, no condition on time holds and every queue is open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,11 @@ class When:
     territory: tuple[str, ...] = ()
     """``CN-31`` also means ``CN-31-0115``."""
     attributes: tuple[tuple[str, frozenset[str]], ...] = ()
+    open: frozenset[str] = frozenset()
+    """Calendars of which one is open."""
+    closed: frozenset[str] = frozenset()
+    """Calendars of which one is closed."""
+    local: Local | None = None
 
     @property
     def always(self) -> bool:
@@ -60,6 +70,9 @@ class When:
                 any(name == own and values <= enough for own, values in other.attributes)
                 for name, enough in self.attributes
             )
+            and (not self.open or (bool(other.open) and other.open <= self.open))
+            and (not self.closed or (bool(other.closed) and other.closed <= self.closed))
+            and (self.local is None or (other.local is not None and self.local.includes(other.local)))
         )
 
     def holds(self, facts: Facts) -> bool:
@@ -72,6 +85,15 @@ class When:
             and (not self.language or _is_part(facts.language, self.language))
             and (not self.territory or _is_part(facts.territory, self.territory))
             and all(facts.attributes.get(name) in values for name, values in self.attributes)
+            and (not (self.open or self.closed or self.local) or self._holds_now(facts.clock))
+        )
+
+    def _holds_now(self, clock: Clock | None) -> bool:
+        return (
+            clock is not None
+            and (not self.open or any(clock.is_open(calendar) for calendar in self.open))
+            and (not self.closed or not all(clock.is_open(calendar) for calendar in self.closed))
+            and (self.local is None or self.local.holds(clock.at))
         )
 
 
@@ -117,6 +139,16 @@ class RuleSet:
 
 
 @dataclass(frozen=True, slots=True)
+class Hours:
+    """When a queue is open, and what comes of an item that arrives when it is not: it goes to another queue, or a
+    call ends with an outcome, or it waits."""
+
+    calendar: str
+    queue: str | None = None
+    outcome: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """What the rules say about one work item."""
 
@@ -131,12 +163,44 @@ class Choice:
     territory: str | None
     rule: str | None
     rule_version: int | None
+    outcome: str | None = None
+    """With what a call ends at once, since the queue is closed."""
 
 
 def choose(
-    rule_set: RuleSet | None, facts: Facts, *, priority: int = 0, skills: Mapping[str, int] | None = None
+    rule_set: RuleSet | None,
+    facts: Facts,
+    *,
+    priority: int = 0,
+    skills: Mapping[str, int] | None = None,
+    hours: Callable[[str], Hours | None] = lambda _queue: None,
 ) -> Choice:
-    """Where a work item goes. ``priority`` and ``skills`` are those that it brings along itself."""
+    """Where a work item goes. ``priority`` and ``skills`` are those that it brings along itself, ``hours`` those of
+    a queue."""
+    choice = _choice(rule_set, facts, priority, skills)
+    queue, outcome = choice.queue, None
+    while (closed := hours(queue)) is not None and facts.clock is not None and not facts.clock.is_open(closed.calendar):
+        if closed.queue is None:
+            outcome = closed.outcome if facts.kind == WorkKind.CALL else None
+            break
+        queue = closed.queue
+    return replace(choice, queue=queue, outcome=outcome)
+
+
+def after_hours_circle(queue_id: str, hours: Callable[[str], Hours | None]) -> list[str] | None:
+    """The queues that closed ones send items through, if that leads back to one of them."""
+    passed: list[str] = []
+    queue: str | None = queue_id
+    while queue is not None:
+        passed.append(queue)
+        if queue in passed[:-1]:
+            return passed
+        closed = hours(queue)
+        queue = None if closed is None else closed.queue
+    return None
+
+
+def _choice(rule_set: RuleSet | None, facts: Facts, priority: int, skills: Mapping[str, int] | None) -> Choice:
     own = dict(skills or {})
     rule = next((rule for rule in rule_set.rules if rule.when.holds(facts)), None) if rule_set else None
     if rule_set is None or rule is None:
@@ -167,23 +231,33 @@ def language_needed(language: str | None) -> dict[str, int]:
     return {} if language in (None, OWN) else {language_skill(str(language)): 1}
 
 
-def first_fault(rules: Sequence[Rule], queues: Collection[str]) -> tuple[str, str] | None:
+def first_fault(
+    rules: Sequence[Rule], queues: Collection[str], calendar_ids: Collection[str] = ()
+) -> tuple[str, str] | None:
     """The first thing that is wrong with a rule set: (field, reason)."""
+    return next(_faults(rules, queues, calendar_ids), None)
+
+
+def _faults(rules: Sequence[Rule], queues: Collection[str], calendar_ids: Collection[str]) -> Iterator[tuple[str, str]]:
     names: set[str] = set()
     for index, rule in enumerate(rules):
         if rule.name in names:
-            return f"rules.{index}.name", f"{rule.name} is the name of an earlier rule"
+            yield f"rules.{index}.name", f"{rule.name} is the name of an earlier rule"
         names.add(rule.name)
         if rule.then.queue not in queues:
-            return f"rules.{index}.then.queue", f"there is no queue {rule.then.queue}"
+            yield f"rules.{index}.then.queue", f"there is no queue {rule.then.queue}"
+        for condition, named in (("open", rule.when.open), ("closed", rule.when.closed)):
+            for unknown in sorted(named.difference(calendar_ids)):
+                yield f"rules.{index}.when.{condition}", f"there is no calendar {unknown}"
+        if len(rule.when.open) == 1 and rule.when.open == rule.when.closed:
+            yield f"rules.{index}.when.closed", "never holds: the same calendar must be open"
         if rule.when.always and index < len(rules) - 1:
-            return f"rules.{index}.when", "without a condition no rule after this one is ever reached"
+            yield f"rules.{index}.when", "without a condition no rule after this one is ever reached"
         before = next((earlier.name for earlier in rules[:index] if earlier.when.includes(rule.when)), None)
         if before is not None:
-            return f"rules.{index}.when", f"is never reached: {before} holds whenever this does"
+            yield f"rules.{index}.when", f"is never reached: {before} holds whenever this does"
     if not rules or not rules[-1].when.always:
-        return "rules", "the last rule must have no condition, so that no work item is without a queue"
-    return None
+        yield "rules", "the last rule must have no condition, so that no work item is without a queue"
 
 
 def read(version: int, document: Mapping[str, Any]) -> RuleSet:
@@ -204,6 +278,9 @@ def _read_rule(document: Mapping[str, Any]) -> Rule:
             language=tuple(when.get("language") or ()),
             territory=tuple(when.get("territory") or ()),
             attributes=tuple((name, frozenset(values)) for name, values in (when.get("attributes") or {}).items()),
+            open=frozenset(when.get("open") or ()),
+            closed=frozenset(when.get("closed") or ()),
+            local=_read_local(when),
         ),
         then=Then(
             queue=then["queue"],
@@ -217,6 +294,16 @@ def _read_rule(document: Mapping[str, Any]) -> Rule:
             territory=then.get("territory"),
             language=then.get("language"),
         ),
+    )
+
+
+def _read_local(when: Mapping[str, Any]) -> Local | None:
+    if not when.get("time_zone"):
+        return None
+    return Local(
+        ZoneInfo(when["time_zone"]),
+        frozenset(calendars.WEEKDAYS.index(weekday) for weekday in when.get("weekday") or ()),
+        tuple(part for text in when.get("time") or () for part in calendars.over_midnight(text)),
     )
 
 

@@ -437,7 +437,11 @@ def _rule_faults(scenario: Scenario, queues: set[str]) -> Iterator[tuple[FieldPa
         except (TypeError, ValueError, AttributeError) as error:
             yield ("rules", index), f"this is no rule: {error}"
             return
-    fault = first_fault(read(1, {"rules": scenario.rules}).rules, queues)
+    rules = read(1, {"rules": scenario.rules}).rules
+    for index, parsed in enumerate(rules):
+        if parsed.when.local is not None:
+            yield ("rules", index, "when", "time_zone"), "a scenario has no date, so no rule can ask what time it is"
+    fault = first_fault(rules, queues)
     if fault is not None:
         field, reason = fault
         yield [int(step) if step.isdigit() else step for step in field.split(".")], reason

@@ -18,6 +18,7 @@ from routing.domain import rules
 from routing.domain.times import milliseconds, moment
 from routing.live import (
     AgentEntry,
+    CalendarEntry,
     Changes,
     DeviceEntry,
     Figures,
@@ -139,8 +140,11 @@ _QUEUE_COLUMNS = {
     "acceleration": "int",
     "due_after_s": "int",
     "paused": "boolean",
+    "hours": "text",
+    "after_hours": "jsonb",
     "version": "bigint",
 }
+_CALENDAR_COLUMNS = {"workspace_id": "text", "calendar_id": "text", "document": "jsonb", "version": "bigint"}
 _DEVICE_COLUMNS = {"workspace_id": "text", "device_id": "text", "state": "text", "sequence": "bigint"}
 _FIGURE_COLUMNS = {
     "workspace_id": "text",
@@ -196,9 +200,15 @@ _WRITE_PROFILES = text(
     + " WHERE agents.workspace_id = excluded.workspace_id RETURNING agent_id"
 )
 _WRITE_QUEUES = text(_upsert("queues", _QUEUE_COLUMNS, ["workspace_id", "queue_id"]) + ", updated_at = now()")
+_WRITE_CALENDARS = text(
+    _upsert("calendars", _CALENDAR_COLUMNS, ["workspace_id", "calendar_id"]) + ", updated_at = now()"
+)
 _WRITE_DEVICES = text(_upsert("devices", _DEVICE_COLUMNS, ["workspace_id", "device_id"]))
 _REMOVE_AGENTS = text("DELETE FROM agents WHERE agent_id = ANY(CAST(:ids AS text[]))")
 _REMOVE_QUEUES = text("DELETE FROM queues WHERE workspace_id = :workspace_id AND queue_id = ANY(CAST(:ids AS text[]))")
+_REMOVE_CALENDARS = text(
+    "DELETE FROM calendars WHERE workspace_id = :workspace_id AND calendar_id = ANY(CAST(:ids AS text[]))"
+)
 _WRITE_RULES = text(
     "INSERT INTO rule_sets (workspace_id, version, rules, written_by)"
     " VALUES (:workspace_id, :version, CAST(:rules AS jsonb), :written_by)"
@@ -290,6 +300,14 @@ async def _write_configuration(uow: UnitOfWork, workspace_id: str, changes: Chan
         await uow.execute(_REMOVE_QUEUES, {"workspace_id": workspace_id, "ids": list(changes.removed_queues)})
     if changes.queues:
         await uow.execute(_WRITE_QUEUES, _rows(_queue_row(workspace_id, queue) for queue in changes.queues.values()))
+    if changes.removed_calendars:
+        await uow.execute(_REMOVE_CALENDARS, {"workspace_id": workspace_id, "ids": list(changes.removed_calendars)})
+    if changes.calendars:
+        rows = [
+            {"workspace_id": workspace_id, "calendar_id": c.calendar_id, "document": c.document, "version": c.version}
+            for c in changes.calendars.values()
+        ]
+        await uow.execute(_WRITE_CALENDARS, _rows(rows))
     for version, document, written_by in changes.rule_sets:
         await uow.execute(
             _WRITE_RULES,
@@ -455,6 +473,8 @@ def _queue_row(workspace_id: str, queue: QueueEntry) -> dict[str, Any]:
         "acceleration": queue.acceleration,
         "due_after_s": queue.due_after_s,
         "paused": queue.paused,
+        "hours": queue.hours,
+        "after_hours": queue.after_hours,
         "version": queue.version,
     }
 
@@ -484,6 +504,7 @@ async def restore(uow: UnitOfWork, workspace_id: str) -> LiveWorkspace | None:
     if row is None:
         return None
     queues = await uow.all(select(tables.queues).where(tables.queues.c.workspace_id == workspace_id))
+    calendars = await uow.all(select(tables.calendars).where(tables.calendars.c.workspace_id == workspace_id))
     agents = await uow.all(
         select(tables.agents).where(tables.agents.c.workspace_id == workspace_id).order_by(tables.agents.c.agent_id)
     )
@@ -507,6 +528,7 @@ async def restore(uow: UnitOfWork, workspace_id: str) -> LiveWorkspace | None:
     return LiveWorkspace(
         workspace_config(row),
         queues={queue.queue_id: queue_entry(queue) for queue in queues},
+        calendars={calendar.calendar_id: calendar_entry(calendar) for calendar in calendars},
         agents={agent.agent_id: _agent(agent) for agent in agents},
         works={work.work_item_id: _work(work) for work in works},
         placed={str(made.assignment_id): _placed(made) for made in placed},
@@ -545,9 +567,16 @@ def queue_entry(row: Row[Any]) -> QueueEntry:
         acceleration=row.acceleration,
         due_after_s=row.due_after_s,
         paused=row.paused,
+        hours=row.hours,
+        after_hours=row.after_hours,
         agent_order=row.agent_order,
         version=row.version,
     )
+
+
+def calendar_entry(row: Row[Any]) -> CalendarEntry:
+    """A row of calendars."""
+    return CalendarEntry(row.calendar_id, row.document, row.version)
 
 
 def _agent(row: Row[Any]) -> AgentEntry:

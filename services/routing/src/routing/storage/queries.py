@@ -15,6 +15,7 @@ from routing.storage.tables import (
     agents,
     assignments,
     audit,
+    calendars,
     queue_intervals,
     queues,
     rule_sets,
@@ -171,6 +172,20 @@ async def list_queues(uow: UnitOfWork, workspace_id: str, after: str | None, lim
     if after is not None:
         statement = statement.where(queues.c.queue_id > after)
     return await uow.all(statement.order_by(queues.c.queue_id).limit(limit))
+
+
+async def find_calendar(uow: UnitOfWork, workspace_id: str, calendar_id: str) -> Row[Any] | None:
+    """A calendar."""
+    c = calendars.c
+    return await uow.one(select(calendars).where(c.workspace_id == workspace_id, c.calendar_id == calendar_id))
+
+
+async def list_calendars(uow: UnitOfWork, workspace_id: str, after: str | None, limit: int) -> Sequence[Row[Any]]:
+    """Calendars by id."""
+    statement = select(calendars).where(calendars.c.workspace_id == workspace_id)
+    if after is not None:
+        statement = statement.where(calendars.c.calendar_id > after)
+    return await uow.all(statement.order_by(calendars.c.calendar_id).limit(limit))
 
 
 async def find_rules(uow: UnitOfWork, workspace_id: str, version: int | None = None) -> Row[Any] | None:

@@ -39,6 +39,18 @@ queues = Table(
     Column("acceleration", Integer),
     Column("due_after_s", Integer),
     Column("paused", Boolean),
+    Column("hours", Text),
+    Column("after_hours", JSONB(none_as_null=True)),
+    Column("version", BigInteger),
+    Column("updated_at", _TIME),
+)
+
+calendars = Table(
+    "calendars",
+    metadata,
+    Column("workspace_id", Text, primary_key=True),
+    Column("calendar_id", Text, primary_key=True),
+    Column("document", JSONB),
     Column("version", BigInteger),
     Column("updated_at", _TIME),
 )

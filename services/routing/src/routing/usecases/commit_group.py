@@ -30,8 +30,10 @@ from routing.usecases.extend_wrap_up import extend_wrap_up
 from routing.usecases.note_device import note_device
 from routing.usecases.publish_rules import publish_rules
 from routing.usecases.put_agent import put_agent
+from routing.usecases.put_calendar import put_calendar
 from routing.usecases.put_queue import put_queue
 from routing.usecases.remove_agent import remove_agent
+from routing.usecases.remove_calendar import remove_calendar
 from routing.usecases.remove_queue import remove_queue
 from routing.usecases.requeue_work_item import requeue_work_item
 from routing.usecases.route_call import route_call
@@ -72,8 +74,10 @@ _INPUTS: dict[str, InputHandler] = {
     "explain_work_item": explain_work_item,
     "extend_wrap_up": extend_wrap_up,
     "publish_rules": publish_rules,
+    "put_calendar": lambda live, payload, _caller: put_calendar(live, payload),
     "put_queue": lambda live, payload, _caller: put_queue(live, payload),
     "remove_agent": remove_agent,
+    "remove_calendar": lambda live, payload, _caller: remove_calendar(live, payload),
     "remove_queue": lambda live, payload, _caller: remove_queue(live, payload),
     "requeue_work_item": requeue_work_item,
     "set_agent_mode": set_agent_mode,

@@ -19,7 +19,7 @@ def publish_rules(live: LiveWorkspace, payload: dict[str, Any], caller: dict[str
     require_match(payload["if_match"], present)
     document = {"rules": payload["rules"]}
     wanted = rules.read((present or 0) + 1, document)
-    fault = rules.first_fault(wanted.rules, live.queues)
+    fault = rules.first_fault(wanted.rules, live.queues, live.calendars)
     if fault is not None:
         field, reason = fault
         raise Invalid(reason, field)

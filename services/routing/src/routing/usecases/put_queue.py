@@ -5,6 +5,7 @@ from typing import Any
 from cordboard_chassis.refusals import Conflict, Invalid
 
 from routing import engine as core
+from routing.domain.rules import after_hours_circle
 from routing.live import LiveWorkspace, QueueEntry
 from routing.usecases.require_match import require_match
 
@@ -32,6 +33,8 @@ def put_queue(live: LiveWorkspace, payload: dict[str, Any]) -> dict[str, Any]:
         acceleration=payload["acceleration"],
         due_after_s=payload["due_after_s"],
         paused=payload["paused"],
+        hours=payload["hours"],
+        after_hours=payload["after_hours"],
         agent_order=payload["agent_order"],
         steps=payload["steps"],
         version=1 if entry is None else entry.version,
@@ -45,11 +48,27 @@ def put_queue(live: LiveWorkspace, payload: dict[str, Any]) -> dict[str, Any]:
             return {"created": False}
         require_match(payload["if_match"], entry.version)
         wanted.version += 1
+    _check_hours(live, wanted)
     live.step(core.PutQueue(wanted.config()))
     live.queues[wanted.queue_id] = wanted
     live.changes.queues[wanted.queue_id] = wanted
     live.changes.removed_queues.discard(wanted.queue_id)
     return {"created": entry is None}
+
+
+def _check_hours(live: LiveWorkspace, wanted: QueueEntry) -> None:
+    if wanted.hours is not None and wanted.hours not in live.calendars:
+        raise Invalid(f"there is no calendar {wanted.hours}", "hours")
+    if wanted.after_hours is None:
+        return
+    if wanted.hours is None:
+        raise Invalid("a queue without hours is always open", "after_hours")
+    other = wanted.after_hours["queue"]
+    if other is not None and other != wanted.queue_id and other not in live.queues:
+        raise Invalid(f"there is no queue {other}", "after_hours.queue")
+    circle = after_hours_circle(wanted.queue_id, lambda q: wanted.opening() if q == wanted.queue_id else live.hours(q))
+    if circle is not None:
+        raise Invalid(f"closed queues would send items round: {' > '.join(circle)}", "after_hours.queue")
 
 
 def _check_steps(live: LiveWorkspace, steps: list[dict[str, Any]]) -> None:

@@ -27,6 +27,9 @@ def remove_queue(live: LiveWorkspace, payload: dict[str, Any]) -> dict[str, Any]
     named_by = next((r.name for r in live.rule_set.rules if r.then.queue == queue_id), None) if live.rule_set else None
     if named_by is not None:
         raise Conflict(f"the rule {named_by} sends work to this queue", code="queue-in-rules")
+    sent_by = next((q.queue_id for q in live.queues.values() if (q.after_hours or {}).get("queue") == queue_id), None)
+    if sent_by is not None:
+        raise Conflict(f"the queue {sent_by} sends work here when it is closed", code="queue-in-use")
     live.step(core.RemoveQueue(queue_id))
     del live.queues[queue_id]
     live.changes.queues.pop(queue_id, None)

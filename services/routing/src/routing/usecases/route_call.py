@@ -54,16 +54,22 @@ def route_call(
     if work is None:
         if known or live.is_closed(item_id):
             return
-        work = work_of(live, _arrival(call, sequence, customer, now))
+        work, choice = work_of(live, _arrival(call, sequence, customer, now))
         if call.state is CallState.CLEARED:
             answered = talks.first_talk(legs) is not None
             live.submit_closed(work, completed=answered, outcome=_outcome(call, answered))
+            return
+        if choice.outcome is not None and talks.talking(legs) is None:
+            live.submit_closed(work, completed=False, outcome=choice.outcome)
+            live.end_call(work, choice.outcome)
             return
         live.submit(work)
     elif sequence <= work.subject_sequence:
         return
     work.subject_sequence = sequence
     _take_attributes(live, work, call)
+    if item_id not in live.works:
+        return
     _settle_offer(live, work, call, legs)
     _pass_on(live, work, call, legs)
     if call.state is CallState.CLEARED and item_id in live.works:
@@ -115,6 +121,10 @@ def _take_attributes(live: LiveWorkspace, work: Work, call: Call) -> None:
     choice = choose(live, work)
     if choice == before:
         return  # so it stays where it overflowed to, or where a supervisor put it
+    if choice.outcome is not None:
+        live.step(core.CancelItem(work.item_id, choice.outcome))
+        live.end_call(work, choice.outcome)
+        return
     requirement = core.Requirement.of(choice.requirement, choice.territory, choice.any_of, choice.wanted)
     work.rule, work.rule_version = choice.rule, choice.rule_version
     due = due_at(work, choice)

@@ -30,7 +30,7 @@ def route_lead(
     in_hand = lead.status in (LeadStatus.ACCEPTED, LeadStatus.CONVERTING)
     if known or live.is_closed(item_id) or captured or in_hand:
         return
-    work = work_of(
+    work, _ = work_of(
         live,
         Arrival(
             kind=core.WorkKind.LEAD,

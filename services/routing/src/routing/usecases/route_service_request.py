@@ -34,7 +34,7 @@ def route_service_request(
         return
     if known or live.is_closed(item_id) or request.status is ServiceRequestStatus.ASSIGNED:
         return
-    work = work_of(
+    work, _ = work_of(
         live,
         Arrival(
             kind=core.WorkKind.SERVICE_REQUEST,

@@ -49,7 +49,7 @@ def work_item_id(kind: core.WorkKind, subject_id: UUID) -> UUID:
     return uuid5(subject_id, kind)
 
 
-def work_of(live: LiveWorkspace, arrival: Arrival) -> Work:
+def work_of(live: LiveWorkspace, arrival: Arrival) -> tuple[Work, rules.Choice]:
     """The work item of an arrival, as the rules of now would treat it."""
     customer = arrival.customer
     work = Work(
@@ -81,7 +81,7 @@ def work_of(live: LiveWorkspace, arrival: Arrival) -> Work:
     if work.preferred_agent is not None and choice.patience_s:
         work.preferred_until = moment(live.now) + timedelta(seconds=choice.patience_s)
     work.rule, work.rule_version = choice.rule, choice.rule_version
-    return work
+    return work, choice
 
 
 def choose(
@@ -98,9 +98,11 @@ def choose(
             language=work.language,
             territory=work.territory,
             attributes=work.attributes,
+            clock=live.clock(),
         ),
         priority=min(priority, MAX_PRIORITY),
         skills=skills,
+        hours=live.hours,
     )
 
 
