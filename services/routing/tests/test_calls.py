@@ -6,6 +6,7 @@ import pytest
 from cordboard_chassis.testing.deployment import eventually, rows
 from cordboard_contracts import routing, telephony
 from cordboard_contracts.telephony import FailureReason
+from routing.domain.times import milliseconds, moment
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -248,7 +249,7 @@ async def test_a_talk_that_is_heard_of_late_is_written_as_it_was(centre):
 
 
 def _to_ms(when):
-    return when.replace(microsecond=when.microsecond // 1000 * 1000)
+    return moment(milliseconds(when))
 
 
 async def test_a_transfer_frees_one_agent_and_occupies_the_other(centre):
