@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 from cordboard_chassis.testing.deployment import eventually
-from telephony_gateway.drivers import asterisk_ami, connection
+from telephony_gateway.drivers import connection, conversation
 from telephony_gateway.drivers.asterisk_ami import AsteriskAmi, AsteriskAmiDriver
 from telephony_gateway.drivers.asterisk_ami_messages import said
 from telephony_gateway.drivers.asterisk_ami_probe import probe
@@ -152,8 +152,8 @@ async def test_a_refused_login_is_tried_again_and_never_up(pbx: ScriptedAsterisk
 async def test_who_is_silent_is_pinged_and_given_up(
     pbx: ScriptedAsterisk, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asterisk_ami, "PING_AFTER", timedelta(seconds=0.05))
-    monkeypatch.setattr(asterisk_ami, "SILENT", timedelta(seconds=0.05))
+    monkeypatch.setattr(conversation, "PING_AFTER", timedelta(seconds=0.05))
+    monkeypatch.setattr(conversation, "SILENT", timedelta(seconds=0.05))
     _, events = await run()
     await eventually(lambda: pbx.heard.count("Ping") > 2)
     assert kinds(events) == ["ConnectionUp"], "whoever answers pings is alive"

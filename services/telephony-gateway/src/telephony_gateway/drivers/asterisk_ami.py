@@ -14,26 +14,18 @@ from datetime import datetime, timedelta
 from prometheus_client import Counter
 
 from telephony_gateway.domain.pbx_commands import Command
-from telephony_gateway.domain.pbx_events import CommandDone, CommandRefused, ConnectionLost, ConnectionUp, PbxEvent
+from telephony_gateway.domain.pbx_events import CommandDone, CommandRefused
 from telephony_gateway.drivers.asterisk_ami_calls import NOT_CALLED, Calls
-from telephony_gateway.drivers.asterisk_ami_commands import Action, Dialplan, Refusal, actions_for, bridge, hang_up
+from telephony_gateway.drivers.asterisk_ami_commands import Action, Dialplan, actions_for, bridge, hang_up
 from telephony_gateway.drivers.asterisk_ami_memory import Attempt, Ordered
 from telephony_gateway.drivers.asterisk_ami_messages import Message, MessageReader, Unspeakable, action, said
 from telephony_gateway.drivers.asterisk_ami_snapshot import CALL_VARIABLE, LEG_VARIABLE, NUMBER_VARIABLE
 from telephony_gateway.drivers.connection import StreamDriver, Tap, no_tap
+from telephony_gateway.drivers.conversation import MAX_LATER, SETTLED, Conversation
 from telephony_gateway.drivers.credentials import Credentials, credentials_of, setting_of
 from telephony_gateway.drivers.interface import Endpoint
-from telephony_gateway.drivers.interpreter import Outbox, Wire
+from telephony_gateway.drivers.interpreter import Refusal, Wire
 
-PING_AFTER = timedelta(seconds=5)
-SILENT = timedelta(seconds=10)
-"""A ping that is not answered for so long: the connection is dead."""
-LOGIN = timedelta(seconds=5)
-SNAPSHOT = timedelta(seconds=30)
-SETTLED = timedelta(seconds=1)
-"""A recorded gateway that asks no more for so long has asked what it wanted."""
-MAX_LATER = 20_000
-"""Messages that may come while the snapshot does."""
 MAX_UNANSWERED = 10_000
 
 _LISTS = {
@@ -71,7 +63,7 @@ class _Awaited:
     """Of a command's actions, the one whose success is that of the command."""
 
 
-class AsteriskAmi:
+class AsteriskAmi(Conversation):
     """The pure part; see `interpreter.Interpreter`."""
 
     def __init__(
@@ -82,24 +74,15 @@ class AsteriskAmi:
         dialplan: Dialplan = Dialplan(),  # noqa: B008 (immutable)
         count: Callable[[str], None] = lambda _why: None,
     ) -> None:
+        super().__init__()
         self.calls = Calls(trunks, dialplan.waiting_context, dialplan.conference_context)
         self.reader = MessageReader(count)
         self.unknown_answers = 0
         self._credentials = credentials
         self._dialplan = dialplan
-        self._events: list[PbxEvent] = []
-        self._says: list[Wire] = []
-        self._broken: str | None = None
         self._number = 0
         self._awaited: dict[str, _Awaited] = {}
         self._snapshot: _Snapshot | None = None
-        self._up = False
-        self._opened_at: datetime | None = None
-        self._heard_at: datetime | None = None
-        self._pinged_at: datetime | None = None
-        self._started_at: datetime | None = None
-        self._logged_in = False
-        self._silent = False
 
     # ---- the connection
 
@@ -108,9 +91,8 @@ class AsteriskAmi:
         parallel = self._up and not asks
         self.reader.restart()
         self._awaited.clear()
-        self._opened_at = self._heard_at = at
-        self._pinged_at = self._broken = self._snapshot = None
-        self._logged_in = self._silent = False
+        self._restart(at)
+        self._snapshot = None
         if parallel:
             return  # a second connection of whoever was recorded; the first goes on
         self._started_at = None
@@ -126,45 +108,26 @@ class AsteriskAmi:
 
     def heard(self, wire: Wire, at: datetime) -> None:
         """See `interpreter.Interpreter.heard`."""
-        self._heard_at = at
-        self._pinged_at = None
+        self._hear(at)
         for message in self.reader.feed(wire.data):
             self._take_in(message, at)
         if self.reader.refused is not None:
             self._broken = self.reader.refused
 
     def lost(self, at: datetime, reason: str) -> None:
-        """See `interpreter.Interpreter.lost`. Who closes a connection is heard; who is silent was heard last before."""
-        self._collect()
-        if self._up:
-            last = self._heard_at if self._silent and self._heard_at is not None else at
-            self._events.append(ConnectionLost(at=last, reason=reason[:200]))
-        self._up = False
+        """See `interpreter.Interpreter.lost`."""
+        self._end(at, reason)
         self._snapshot = None
 
     def tick(self, at: datetime) -> None:
         """See `interpreter.Interpreter.tick`."""
         self.calls.tick(at)
         self._finish_snapshot(at)
-        if self._opened_at is None or self._heard_at is None or not self._credentials.user:
-            return
-        if not self._logged_in and at - self._opened_at > LOGIN:
-            self._broken = self._broken or "no answer to the login"
-        elif self._snapshot is not None and at - self._snapshot.asked_at > SNAPSHOT:
-            self._broken = self._broken or "what is up was not told"
-        elif self._pinged_at is not None and at - self._pinged_at > SILENT:
-            self._silent = True
-            self._broken = self._broken or "silent for too long"
-        elif self._pinged_at is None and self._logged_in and at - self._heard_at > PING_AFTER:
-            self._pinged_at = at
-            self._say("Ping", ())
+        if self._credentials.user:
+            self._watch(at, self._snapshot.asked_at if self._snapshot is not None else None)
 
-    def take(self) -> Outbox:
-        """See `interpreter.Interpreter.take`."""
-        self._collect()
-        outbox = Outbox(self._events, self._says, self._broken)
-        self._events, self._says = [], []
-        return outbox
+    def _ping(self) -> None:
+        self._say("Ping", ())
 
     def _collect(self) -> None:
         for one, other in self.calls.take_to_bridge():
@@ -181,9 +144,9 @@ class AsteriskAmi:
         elif self._snapshot is not None:
             self._take_in_early(self._snapshot, message, at)
         elif message["ActionID"] not in self._awaited or message.event == "OriginateResponse":
-            self._hear(message, at)
+            self._understand(message, at)
 
-    def _hear(self, message: Message, at: datetime) -> None:
+    def _understand(self, message: Message, at: datetime) -> None:
         if message.event == "FullyBooted":
             self._booted(message, at)
         self.calls.hear(message, at)
@@ -280,12 +243,7 @@ class AsteriskAmi:
             )
         )
         for message, heard_at in snapshot.later:
-            self._hear(message, heard_at)
-
-    def _begin(self, up: ConnectionUp) -> None:
-        self._collect()
-        self._up = True
-        self._events.append(up)
+            self._understand(message, heard_at)
 
     # ---- what we say
 
@@ -317,9 +275,6 @@ class AsteriskAmi:
             self._events.append(CommandDone(at=self._heard_at or _NEVER, command_id=command.command_id))
         for number, (name, headers) in enumerate(wanted, 1):
             self._say(name, headers, _Awaited(name, command, last=number == len(wanted)))
-
-    def _refuse(self, command: Command, at: datetime, reason: str, detail: str) -> None:
-        self._events.append(CommandRefused(at=at, command_id=command.command_id, reason=reason, detail=detail[:200]))
 
     # ---- what a recorded gateway said
 

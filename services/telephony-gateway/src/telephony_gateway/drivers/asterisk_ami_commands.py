@@ -29,6 +29,7 @@ from telephony_gateway.drivers.asterisk_ami_calls import NOT_CALLED, Calls
 from telephony_gateway.drivers.asterisk_ami_channels import Channel
 from telephony_gateway.drivers.asterisk_ami_memory import OUTSIDE, Attempt, Call, Leg, Ordered
 from telephony_gateway.drivers.asterisk_ami_snapshot import CALL_VARIABLE, LEG_VARIABLE, NUMBER_VARIABLE
+from telephony_gateway.drivers.interpreter import Refusal
 
 Action = tuple[str, Sequence[tuple[str, str]]]
 """Its name and its headers."""
@@ -36,15 +37,6 @@ Action = tuple[str, Sequence[tuple[str, str]]]
 RING_VARIABLE = "RING_SECONDS"
 _DEVICE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")
 _NUMBER = re.compile(r"^\+?[0-9]{2,20}$")
-
-
-class Refusal(Exception):
-    """The command cannot be carried out; ``reason`` is a stable word."""
-
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(reason, detail)
-        self.reason = reason
-        self.detail = detail
 
 
 @dataclass(frozen=True)

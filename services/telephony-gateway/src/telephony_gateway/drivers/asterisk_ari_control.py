@@ -48,21 +48,13 @@ from telephony_gateway.drivers.asterisk_ari_messages import (
     outside,
     post,
 )
+from telephony_gateway.drivers.interpreter import Refusal
 
 VARIABLE_PREFIX = "CC_"
 """Attributes are channel variables of this prefix, so that none is a variable or function that Asterisk knows."""
 MAX_TIMEOUT_S = 3600
 RINGING = "ring"
 MUSIC = "moh"
-
-
-class Refusal(Exception):
-    """It cannot be done, and repeating will not help. ``reason`` is a stable word."""
-
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(reason, detail)
-        self.reason = reason
-        self.detail = detail
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from telephony_gateway.domain.pbx_events import (
 )
 from telephony_gateway.domain.words import Direction
 from telephony_gateway.drivers.asterisk_ari_calls import Call, Leg
-from telephony_gateway.drivers.asterisk_ari_control import Refusal, Say
+from telephony_gateway.drivers.asterisk_ari_control import Say
 from telephony_gateway.drivers.asterisk_ari_events import Hearing
 from telephony_gateway.drivers.asterisk_ari_messages import (
     MAX_MESSAGE,
@@ -50,7 +50,7 @@ from telephony_gateway.drivers.asterisk_ari_messages import (
 )
 from telephony_gateway.drivers.asterisk_ari_snapshot import lay_over, live_call, look_after, members_of, tidy_up
 from telephony_gateway.drivers.asterisk_ari_story import ABSENT, Story
-from telephony_gateway.drivers.interpreter import Outbox, Wire
+from telephony_gateway.drivers.interpreter import Outbox, Refusal, Wire
 
 APPLICATION = "contactcentre"
 REPLACED = "another gateway took over"

@@ -17,12 +17,10 @@ from prometheus_client import Counter
 from telephony_gateway.domain.pbx_commands import Command
 from telephony_gateway.domain.pbx_events import (
     CommandDone,
-    CommandRefused,
-    ConnectionLost,
     ConnectionUp,
-    PbxEvent,
 )
 from telephony_gateway.drivers.connection import StreamDriver, Tap, no_tap
+from telephony_gateway.drivers.conversation import MAX_LATER, SETTLED, Conversation
 from telephony_gateway.drivers.credentials import Credentials, credentials_of
 from telephony_gateway.drivers.freeswitch_esl_calls import Calls
 from telephony_gateway.drivers.freeswitch_esl_channels import is_uid
@@ -32,7 +30,6 @@ from telephony_gateway.drivers.freeswitch_esl_commands import (
     Dialplan,
     Job,
     Plan,
-    Refusal,
     awaited_again,
     kill,
     originated,
@@ -53,22 +50,13 @@ from telephony_gateway.drivers.freeswitch_esl_messages import (
     said,
 )
 from telephony_gateway.drivers.interface import Endpoint
-from telephony_gateway.drivers.interpreter import Outbox, Wire
+from telephony_gateway.drivers.interpreter import Refusal, Wire
 
-PING_AFTER = timedelta(seconds=5)
-SILENT = timedelta(seconds=10)
-"""A question that is not answered for so long: the connection is dead."""
-LOGIN = timedelta(seconds=5)
-SNAPSHOT = timedelta(seconds=30)
-SETTLED = timedelta(seconds=1)
-"""A recorded gateway that asks no more for so long has asked what it wanted."""
 NOT_BRIDGED = timedelta(seconds=2)
 """``uuid_bridge`` may say ``+OK`` and do nothing, if the other side hung up in that moment."""
 NEVER_CAME = timedelta(seconds=10)
 """After its time is up a leg that was asked for, and of which nothing was heard, is forgotten."""
 DUMPS_AT_ONCE = 50
-MAX_LATER = 20_000
-"""Events that may come while the snapshot does: 2,000 calls are asked about in a few seconds."""
 MAX_ASKED = 20_000
 MAX_CHANNELS = 50_000
 
@@ -119,7 +107,7 @@ class _Asked:
     uid: str = ""
 
 
-class FreeswitchEsl:
+class FreeswitchEsl(Conversation):
     """The pure part; see `interpreter.Interpreter`."""
 
     def __init__(
@@ -129,27 +117,18 @@ class FreeswitchEsl:
         dialplan: Dialplan = Dialplan(),  # noqa: B008 (immutable)
         count: Callable[[str], None] = lambda _why: None,
     ) -> None:
+        super().__init__()
         self.calls = Calls(dialplan.waiting_context)
         self.reader = MessageReader()
         self._credentials = credentials
         self._dialplan = dialplan
         self._count = count
         self._counted = 0
-        self._events: list[PbxEvent] = []
-        self._says: list[Wire] = []
-        self._broken: str | None = None
         self._asked: deque[_Asked] = deque(maxlen=MAX_ASKED)
         self._awaited: dict[str, Awaited] = {}
         self._bridging: dict[str, datetime] = {}
         """Legs that are to be bridged with the customer, since when."""
         self._snapshot: _Snapshot | None = None
-        self._up = False
-        self._opened_at: datetime | None = None
-        self._heard_at: datetime | None = None
-        self._pinged_at: datetime | None = None
-        self._started_at: datetime | None = None
-        self._logged_in = False
-        self._silent = False
 
     # ---- the connection
 
@@ -158,9 +137,8 @@ class FreeswitchEsl:
         parallel = self._up and not asks
         self.reader.restart()
         self._asked.clear()
-        self._opened_at = self._heard_at = at
-        self._pinged_at = self._broken = self._snapshot = None
-        self._logged_in = self._silent = False
+        self._restart(at)
+        self._snapshot = None
         if parallel:
             return  # a second connection of whoever was recorded; the first goes on
         self._started_at = None
@@ -169,12 +147,11 @@ class FreeswitchEsl:
             if not self._credentials.secret:
                 self._broken = "no secret for this PBX in the environment"
         else:
-            self._begin(self.calls.snapshot(at, {}, (), None), at)
+            self._come_up(self.calls.snapshot(at, {}, (), None), at)
 
     def heard(self, wire: Wire, at: datetime) -> None:
         """See `interpreter.Interpreter.heard`."""
-        self._heard_at = at
-        self._pinged_at = None
+        self._hear(at)
         for message in self.reader.feed(wire.data):
             self._take_in(message, at)
         if self.reader.refused is not None:
@@ -182,13 +159,9 @@ class FreeswitchEsl:
         self._tidy(at)
 
     def lost(self, at: datetime, reason: str) -> None:
-        """See `interpreter.Interpreter.lost`. Who closes a connection is heard; who is silent was heard last before."""
+        """See `interpreter.Interpreter.lost`."""
         self.calls.lost(at)
-        self._collect()
-        if self._up:
-            last = self._heard_at if self._silent and self._heard_at is not None else at
-            self._events.append(ConnectionLost(at=last, reason=reason[:200]))
-        self._up = False
+        self._end(at, reason)
         self._snapshot = None
         self._logged_in = False
 
@@ -198,25 +171,11 @@ class FreeswitchEsl:
         self._finish_snapshot(at)
         self._tidy(at)
         self._end_ringing(at)
-        if self._opened_at is None or self._heard_at is None or not self._credentials.secret:
-            return
-        if not self._logged_in and at - self._opened_at > LOGIN:
-            self._broken = self._broken or "no answer to the login"
-        elif self._snapshot is not None and at - self._snapshot.asked_at > SNAPSHOT:
-            self._broken = self._broken or "what is up was not told"
-        elif self._pinged_at is not None and at - self._pinged_at > SILENT:
-            self._silent = True
-            self._broken = self._broken or "silent for too long"
-        elif self._pinged_at is None and self._logged_in and at - self._heard_at > PING_AFTER:
-            self._pinged_at = at
-            self._api(Api("status"), "ping")
+        if self._credentials.secret:
+            self._watch(at, self._snapshot.asked_at if self._snapshot is not None else None)
 
-    def take(self) -> Outbox:
-        """See `interpreter.Interpreter.take`."""
-        self._collect()
-        outbox = Outbox(self._events, self._says, self._broken)
-        self._events, self._says = [], []
-        return outbox
+    def _ping(self) -> None:
+        self._api(Api("status"), "ping")
 
     def _collect(self) -> None:
         self._events += self.calls.take_events()
@@ -317,9 +276,9 @@ class FreeswitchEsl:
     def _hear_message(self, message: Message, at: datetime) -> None:
         event = self.reader.event(message)
         if event is not None:
-            self._hear(event, at)
+            self._understand(event, at)
 
-    def _hear(self, event: Event, at: datetime) -> None:
+    def _understand(self, event: Event, at: datetime) -> None:
         name = event["Event-Name"]
         self.calls.hear(event, at)
         if name == "BACKGROUND_JOB":
@@ -458,14 +417,12 @@ class FreeswitchEsl:
         channels = {
             uid: (snapshot.dumps.get(uid) or _as_event(row, at), row) for uid, row in (snapshot.rows or {}).items()
         }
-        self._begin(self.calls.snapshot(at, channels, snapshot.registered, self._started_at), at)
+        self._come_up(self.calls.snapshot(at, channels, snapshot.registered, self._started_at), at)
         for message, heard_at in snapshot.later:
             self._hear_message(message, heard_at)
 
-    def _begin(self, up: ConnectionUp, at: datetime) -> None:
-        self._collect()
-        self._up = True
-        self._events.append(up)
+    def _come_up(self, up: ConnectionUp, at: datetime) -> None:
+        self._begin(up)
         # Who was picked up, or left alone, while nobody listened.
         self._awaited = {uid: awaited for uid, awaited in self._awaited.items() if self._is_still_awaited(awaited, at)}
         for again in awaited_again(self.calls):
@@ -520,9 +477,6 @@ class FreeswitchEsl:
         for awaited in plan.awaits:
             known = self._awaited.get(awaited.uid)
             self._awaited[awaited.uid] = awaited if known is None else replace(awaited, until=known.until)
-
-    def _refuse(self, command: Command, at: datetime, reason: str, detail: str) -> None:
-        self._events.append(CommandRefused(at=at, command_id=command.command_id, reason=reason, detail=detail[:200]))
 
     # ---- what a recorded gateway said
 

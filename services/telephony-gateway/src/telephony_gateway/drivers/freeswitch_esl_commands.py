@@ -39,6 +39,7 @@ from telephony_gateway.drivers.freeswitch_esl_placing import (
     TIMEOUT_VARIABLE,
 )
 from telephony_gateway.drivers.freeswitch_esl_waiting import ATTRIBUTE_PREFIX
+from telephony_gateway.drivers.interpreter import Refusal
 
 ORIGINATE_MARGIN_S = 5
 """FreeSWITCH counts whole seconds of the clock and may ring a second too short: the driver ends ringing itself."""
@@ -50,15 +51,6 @@ _TO_DIAL = re.compile(r"^\+?[0-9]{2,20}$")
 _PLAIN = re.compile(r"^[A-Za-z0-9._:@+-]{1,200}$")
 _SAFE = "-_.~+@:/"
 _NAME_MARKS = frozenset(" -_.")
-
-
-class Refusal(Exception):
-    """The command cannot be carried out; ``reason`` is a stable word."""
-
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(reason, detail)
-        self.reason = reason
-        self.detail = detail
 
 
 @dataclass(frozen=True)

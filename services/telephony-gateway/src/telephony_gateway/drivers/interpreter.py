@@ -37,6 +37,15 @@ class Outbox:
     """Why the connection is of no use any more: login refused, protocol not understood, another gateway took over."""
 
 
+class Refusal(Exception):
+    """A command cannot be carried out, and repeating it will not help; ``reason`` is a stable word."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+
 class Interpreter(Protocol):
     """One PBX as one driver understands it. It outlives connections: what it has named keeps its name."""
 
