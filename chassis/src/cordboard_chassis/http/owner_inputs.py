@@ -88,16 +88,20 @@ async def ask_owner(
     return answer
 
 
-async def _submit(
-    caller: Principal, database: Database, kind: str, owner_id: str, name: str, body: str, key: str | None
-) -> UUID:
-    mark = hashlib.sha256(f"{kind} {owner_id} {name}\n{body}".encode()).digest()
-    who = {
+def caller_document(caller: Principal) -> dict[str, Any]:
+    """Who asks, as the owner is told: `OwnerInput.caller`."""
+    return {
         "subject": caller.subject,
         "roles": sorted(caller.roles),
         "org_path": caller.org_path,
         "agent_id": caller.agent_id,
     }
+
+
+async def _submit(
+    caller: Principal, database: Database, kind: str, owner_id: str, name: str, body: str, key: str | None
+) -> UUID:
+    mark = hashlib.sha256(f"{kind} {owner_id} {name}\n{body}".encode()).digest()
     async with database.transaction(caller.org_path) as uow:
         input_id: UUID | None = await uow.scalar(
             _SUBMIT,
@@ -107,7 +111,7 @@ async def _submit(
                 "owner_id": owner_id,
                 "name": name,
                 "payload": body,
-                "caller": json.dumps(who),
+                "caller": json.dumps(caller_document(caller)),
                 "subject": caller.subject,
                 "key": key,
                 "fingerprint": mark,

@@ -29,6 +29,14 @@ ROUTED_TO = "routed_to"
 INTERVAL_MS = 15 * 60_000
 
 
+class HalfDone(Exception):
+    """Something was refused after a part of it had been applied: the workspace must be restored."""
+
+    def __init__(self, refused: Refused) -> None:
+        super().__init__(refused)
+        self.refused = refused
+
+
 @dataclass(slots=True)
 class WorkspaceConfig:
     """How a workspace routes."""

@@ -11,7 +11,7 @@ from cordboard_chassis.ownership import OwnerInput, Ownership
 from cordboard_chassis.refusals import Refused
 from prometheus_client import Gauge, Histogram
 
-from routing.live import LiveWorkspace
+from routing.live import HalfDone, LiveWorkspace
 from routing.storage import owner_rows
 from routing.usecases.commit_group import commit_group
 
@@ -86,7 +86,10 @@ async def _set_aside(own: Ownership, item: Delivery | OwnerInput, error: Excepti
         log.warning("message failed", exc_info=error, extra={"type": item.envelope.type})
         await item.fail(error)
         return
-    log.error("request failed", exc_info=error, extra={"input": item.name})
-    failed = Refused("failed", "this could not be carried out; it has been logged", status=500)
+    if isinstance(error, HalfDone):
+        failed = error.refused
+    else:
+        log.error("request failed", exc_info=error, extra={"input": item.name})
+        failed = Refused("failed", "this could not be carried out; it has been logged", status=500)
     async with own.transaction() as uow:
         await own.refuse(uow, item, failed)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from routing.simulation.document import BadDocument
+from routing.document import BadDocument
 from routing.simulation.scenario import load
 
 GOOD = """\

@@ -1,6 +1,6 @@
 """HTTP: one module per resource."""
 
-from routing.api import agents, assignments, calendars, queues, rules, wallboard, work_items, workspaces
+from routing.api import agents, assignments, calendars, config, queues, rules, wallboard, work_items, workspaces
 
 ROUTERS = (
     workspaces.router,
@@ -8,6 +8,7 @@ ROUTERS = (
     calendars.router,
     rules.router,
     agents.router,
+    config.router,
     work_items.router,
     assignments.router,
     wallboard.router,

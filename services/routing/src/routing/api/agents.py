@@ -16,7 +16,7 @@ from cordboard_contracts import OrgPath, OwnerId
 from cordboard_contracts.routing import AgentState
 from cordboard_contracts.vocabulary import Identifier, Name, SkillLevel, Territory
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 from sqlalchemy import Row
 
 from routing.api.access import AgentId, Leader, Manager, Staff, scope_for_agent, workspace_of
@@ -26,15 +26,14 @@ from routing.storage import queries
 router = APIRouter(prefix="/v1/agents", tags=["agents"])
 
 
-class AgentBody(Body):
+class AgentProfileBody(Body):
     """An agent as they shall be."""
 
-    workspace: OwnerId = Field(description="Where they work; fixed once they exist.")
     org_path: OrgPath
     name: Name = ""
     device_id: Identifier | None = Field(default=None, description="Their phone; without one they get no calls.")
     skills: dict[Identifier, SkillLevel] = Field(default={}, max_length=200)
-    territories: list[Territory] = Field(
+    territories: Annotated[list[Territory], AfterValidator(lambda codes: sorted(set(codes)))] = Field(
         default=[], max_length=200, description="The areas that they cover, with all within; none means all."
     )
     capacity: dict[WorkKind, Annotated[int, Field(ge=0, le=100)]] = Field(
@@ -44,6 +43,12 @@ class AgentBody(Body):
     capacity_total: int | None = Field(
         default=None, ge=0, le=10_000, description="How much weight they can have in total; null is no limit."
     )
+
+
+class AgentBody(AgentProfileBody):
+    """An agent as they shall be, and where."""
+
+    workspace: OwnerId = Field(description="Where they work; fixed once they exist.")
 
 
 class AgentView(BaseModel):

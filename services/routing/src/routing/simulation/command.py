@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from routing.simulation.document import BadDocument
+from routing.document import BadDocument
 from routing.simulation.intervals import Estimate
 from routing.simulation.results import ALL, Figures, Results
 from routing.simulation.results import simulate as played

@@ -18,6 +18,8 @@ from pydantic import (
     model_validator,
 )
 
+from routing.document import BadDocument, Document
+from routing.document import Field as FieldPath
 from routing.domain.rules import DEFAULT_QUEUE, Facts, choose, first_fault, read
 from routing.engine import (
     ORDERS,
@@ -40,8 +42,6 @@ from routing.engine import (
     WorkKind,
 )
 from routing.simulation.distributions import Distribution, NotNegative, Part, Positive, at_least_0, rows
-from routing.simulation.document import BadDocument, Document
-from routing.simulation.document import Field as FieldPath
 
 
 def _known_order(name: str) -> str:
@@ -388,7 +388,7 @@ def load(path: Path) -> Scenario:
     return scenario
 
 
-def _faults(scenario: Scenario) -> Iterator[tuple[FieldPath, str]]:
+def _faults(scenario: Scenario) -> Iterator[tuple[FieldPath | str, str]]:
     """What no part can know of itself."""
     time = scenario.time
     if time.warm_up_s >= time.horizon_s:
@@ -427,7 +427,7 @@ def _per_period(scenario: Scenario) -> Iterator[tuple[FieldPath, list[Any]]]:
             yield ("groups", name, "service_s", type_name), service
 
 
-def _rule_faults(scenario: Scenario, queues: set[str]) -> Iterator[tuple[FieldPath, str]]:
+def _rule_faults(scenario: Scenario, queues: set[str]) -> Iterator[tuple[FieldPath | str, str]]:
     for index, rule in enumerate(scenario.rules):
         try:
             read(1, {"rules": [rule]})
@@ -444,7 +444,7 @@ def _rule_faults(scenario: Scenario, queues: set[str]) -> Iterator[tuple[FieldPa
     fault = first_fault(rules, queues)
     if fault is not None:
         field, reason = fault
-        yield [int(step) if step.isdigit() else step for step in field.split(".")], reason
+        yield field, reason
 
 
 def _unserved(scenario: Scenario) -> Iterator[tuple[FieldPath, str]]:

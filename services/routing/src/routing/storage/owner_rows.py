@@ -498,8 +498,11 @@ def _figure_rows(workspace_id: str, figures: dict[tuple[str, str, int], Figures]
 # --- back into memory ---
 
 
-async def restore(uow: UnitOfWork, workspace_id: str) -> LiveWorkspace | None:
-    """A workspace as its owner left it; None when there is no such workspace."""
+async def restore(uow: UnitOfWork, workspace_id: str, *, with_work: bool = True) -> LiveWorkspace | None:
+    """A workspace as its owner left it; None when there is no such workspace.
+
+    Without its work it is only good for trying how it could be configured.
+    """
     row = await uow.one(select(tables.workspaces).where(tables.workspaces.c.workspace_id == workspace_id))
     if row is None:
         return None
@@ -508,16 +511,21 @@ async def restore(uow: UnitOfWork, workspace_id: str) -> LiveWorkspace | None:
     agents = await uow.all(
         select(tables.agents).where(tables.agents.c.workspace_id == workspace_id).order_by(tables.agents.c.agent_id)
     )
-    works = await uow.all(
-        select(tables.work_items).where(
-            tables.work_items.c.workspace_id == workspace_id, tables.work_items.c.ended_at.is_(None)
+    works: Sequence[Row[Any]] = ()
+    placed: Sequence[Row[Any]] = ()
+    token = 0
+    if with_work:
+        works = await uow.all(
+            select(tables.work_items).where(
+                tables.work_items.c.workspace_id == workspace_id, tables.work_items.c.ended_at.is_(None)
+            )
         )
-    )
-    assignments = tables.assignments
-    placed = await uow.all(
-        select(assignments).where(assignments.c.workspace_id == workspace_id, assignments.c.ended_at.is_(None))
-    )
-    token = await uow.scalar(select(func.max(assignments.c.token)).where(assignments.c.workspace_id == workspace_id))
+        assignments = tables.assignments
+        placed = await uow.all(
+            select(assignments).where(assignments.c.workspace_id == workspace_id, assignments.c.ended_at.is_(None))
+        )
+        greatest = select(func.max(assignments.c.token)).where(assignments.c.workspace_id == workspace_id)
+        token = await uow.scalar(greatest) or 0
     devices = await uow.all(select(tables.devices).where(tables.devices.c.workspace_id == workspace_id))
     rule_set = await uow.one(
         select(tables.rule_sets)
@@ -534,7 +542,7 @@ async def restore(uow: UnitOfWork, workspace_id: str) -> LiveWorkspace | None:
         placed={str(made.assignment_id): _placed(made) for made in placed},
         devices={d.device_id: DeviceEntry(core.DeviceState(d.state), d.sequence) for d in devices},
         rule_set=None if rule_set is None else rules.read(rule_set.version, rule_set.rules),
-        token=token or 0,
+        token=token,
     )
 
 

@@ -322,6 +322,22 @@ async def work_items_of(uow: UnitOfWork, ids: Sequence[UUID]) -> dict[UUID, Row[
     return {row.work_item_id: row for row in rows}
 
 
+async def queues_with_work(uow: UnitOfWork, workspace_id: str, queue_ids: Sequence[str]) -> list[str]:
+    """Which of the queues have open items."""
+    c = work_items.c
+    statement = select(c.queue).where(
+        c.workspace_id == workspace_id, c.ended_at.is_(None), c.queue.in_(list(queue_ids))
+    )
+    return [row.queue for row in await uow.all(statement.distinct())] if queue_ids else []
+
+
+async def agents_with_work(uow: UnitOfWork, agent_ids: Sequence[str]) -> list[str]:
+    """Which of the agents have accepted work."""
+    c = assignments.c
+    statement = select(c.agent_id).where(c.agent_id.in_(list(agent_ids)), c.state == "accepted", c.ended_at.is_(None))
+    return [row.agent_id for row in await uow.all(statement.distinct())] if agent_ids else []
+
+
 # --- figures ---
 
 

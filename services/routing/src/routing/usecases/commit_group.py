@@ -18,6 +18,7 @@ from routing.domain.customers import Customer
 from routing.live import Announcement, LiveWorkspace
 from routing.storage import owner_rows, queries
 from routing.usecases.accept_assignment import accept_assignment
+from routing.usecases.apply_config import apply_config
 from routing.usecases.assign_work_item import assign_work_item
 from routing.usecases.cancel_work_item import cancel_work_item
 from routing.usecases.change_priority import change_priority
@@ -147,8 +148,8 @@ async def _look_up(uow: UnitOfWork, live: LiveWorkspace, todo: Sequence[Delivery
     agents: set[str] = set()
     for item in todo:
         if isinstance(item, OwnerInput):
-            if item.name == "put_agent" and item.payload["agent_id"] not in live.agents:
-                agents.add(item.payload["agent_id"])
+            put = {"put_agent": [item.payload], "apply_config": item.payload.get("agents", ())}.get(item.name, ())
+            agents.update(agent["agent_id"] for agent in put if agent["agent_id"] not in live.agents)
             continue
         item_id, number, customer_id = _needs(item.envelope.data)
         if item_id is None or item_id in live.works or live.is_closed(item_id):
@@ -207,6 +208,8 @@ def _carry_out(live: LiveWorkspace, given: OwnerInput, known: _Known) -> dict[st
         if given.name == "put_agent":
             taken = given.payload["agent_id"] in known.taken_agents
             answer = put_agent(live, given.payload, given.caller, taken=taken)
+        elif given.name == "apply_config":
+            answer = apply_config(live, given.payload, given.caller, taken=known.taken_agents)
         else:
             answer = _INPUTS[given.name](live, given.payload, given.caller)
     except Refused as refused:

@@ -30,7 +30,7 @@ def put_agent(live: LiveWorkspace, payload: dict[str, Any], caller: dict[str, An
         raise Conflict(f"{device_id} is the device of another agent", "device_id", code="device-taken")
     profile = core.AgentProfile(
         skills=payload["skills"],
-        territories=tuple(sorted(set(payload["territories"]))),
+        territories=tuple(payload["territories"]),
         capacity=core.Capacity(
             {core.WorkKind(kind): count for kind, count in payload["capacity"].items()}, payload["capacity_total"]
         ),
@@ -53,7 +53,7 @@ def put_agent(live: LiveWorkspace, payload: dict[str, Any], caller: dict[str, An
     live.step(core.PutAgent(agent_id, profile))
     entry.org_path, entry.name, entry.profile = org_path, payload["name"], profile
     entry.profile_version += 1
-    if before is not None and before != device_id:
+    if before is not None and before != device_id and live.agent_at.get(before) == agent_id:
         live.agent_at.pop(before, None)
     if device_id is not None:
         live.agent_at[device_id] = agent_id
