@@ -1,9 +1,12 @@
 """What agents say about themselves over HTTP, and what becomes of their work."""
 
-from datetime import datetime
+from datetime import UTC, datetime
+from uuid import uuid4
 
 import pytest
+import pytest_asyncio
 from cordboard_chassis.testing.deployment import rows
+from cordboard_contracts import leads, routing, telephony
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -81,3 +84,62 @@ async def test_who_leaves_finishes_the_call_and_is_offline(centre):
     await call.tell(call.clear())
     await centre.becomes("a1001", "offline")
     assert (await centre.item(after.call_id))["state"] == "waiting"
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def grace(centre):
+    """Sets how long an agent may be gone; never, in the end."""
+
+    async def set_to(seconds):
+        await centre.ok("PUT", "/v1/workspaces/main", {"org_path": "/cn", "presence_grace_s": seconds}, match="*")
+
+    yield set_to
+    await set_to(None)
+
+
+async def _accepted_lead(centre, agent_id):
+    now = datetime.now(UTC)
+    lead = leads.Lead(
+        lead_id=uuid4(), workspace="main", org_path="/cn/east", source="web", status="submitted", created_at=now
+    )
+    await centre.say(leads.LeadSubmitted(lead=lead), lead.lead_id, 1)
+    offer = await centre.offered(lead.lead_id, agent_id)
+    path = f"/v1/assignments/{offer.assignment.assignment_id}/accept"
+    assert (await desktop(centre, agent_id).post(path)).status_code == 200
+    return lead.lead_id
+
+
+async def test_an_agent_whose_desktop_is_silent_is_given_up(centre, grace):
+    await centre.agent("a1001", capacity={"lead": 1})
+    agent = desktop(centre, "a1001")
+    lead_id = await _accepted_lead(centre, "a1001")
+    await grace(3600)
+    assert (await agent.put("/v1/agents/a1001/presence", json={"for_s": 60})).json()["state"] == "busy"
+    await _lose_the_owner(centre)
+    await grace(0)
+    assert (await agent.put("/v1/agents/a1001/presence", json={"for_s": 0})).status_code == 200
+    await centre.becomes("a1001", "offline")
+    view = (await agent.put("/v1/agents/a1001/presence", json={"for_s": 60})).json()
+    assert (view["state"], view["reason"]) == ("offline", "presence_lost")
+    await centre.ends(lead_id, "waiting", "lead")
+    assert await centre.assignments(lead_id, "lead") == [("a1001", "completed", "presence_lost")]
+
+
+async def test_an_agent_whose_phone_is_away_is_given_up(centre, grace):
+    await grace(1)
+    await centre.agent("a1077", capacity={"call": 1, "lead": 1})
+    lead_id = await _accepted_lead(centre, "a1077")
+    device = telephony.Device(
+        device_id="1077",
+        pbx_id="pbx-1",
+        workspace="main",
+        org_path="/cn/east",
+        state="unreachable",
+        changed_at=datetime.now(UTC),
+    )
+    await centre.say(telephony.DeviceChanged(device=device), "1077", 1)
+    await centre.ends(lead_id, "waiting", "lead")
+    said = await centre.bus.expect(
+        routing.AgentChanged, lambda e: e.data.agent.agent_id == "a1077" and e.data.agent.reason == "presence_lost"
+    )
+    assert said.data.agent.state is routing.AgentState.OFFLINE

@@ -49,6 +49,7 @@ class WorkspaceConfig:
     weights: dict[str, int]
     reoffer_after_s: int
     version: int
+    presence_grace_s: int | None = None
 
     def settings(self) -> core.Settings:
         """As the engine wants it."""
@@ -56,6 +57,7 @@ class WorkspaceConfig:
             weights={core.WorkKind(kind): weight for kind, weight in self.weights.items()},
             misses_allowed={core.Miss(miss): count for miss, count in self.misses_allowed.items()},
             reoffer_after_ms=self.reoffer_after_s * 1000,
+            presence_grace_ms=None if self.presence_grace_s is None else self.presence_grace_s * 1000,
         )
 
     def order(self) -> core.AgentOrder:

@@ -29,6 +29,7 @@ from routing.engine import (
     RemoveAgent,
     RemoveQueue,
     RequeueItem,
+    SeeDesktop,
     SetDevice,
     SetMode,
     Settings,
@@ -74,6 +75,8 @@ class NaiveAgent:
     misses: int = 0
     offers: int = 0
     last_token: int = 0
+    device_lost_at: int | None = None
+    desktop_lost_at: int | None = None
 
 
 @dataclass
@@ -120,7 +123,17 @@ class NaiveEngine:
         for agent in self.agents.values():
             if agent.mode == Mode.LEAVING and not agent.wrap_up and not self.held(agent):
                 agent.mode = Mode.OFFLINE
+            self.note_presence(agent)
         return self.offers
+
+    def note_presence(self, agent: NaiveAgent) -> None:
+        grace_ms = self.settings.presence_grace_ms
+        if agent.mode == Mode.OFFLINE:
+            agent.device_lost_at = agent.desktop_lost_at = None
+        elif agent.device != DeviceState.UNREACHABLE or grace_ms is None:
+            agent.device_lost_at = None
+        elif agent.device_lost_at is None:
+            agent.device_lost_at = self.now + grace_ms
 
     # The rules
 
@@ -404,6 +417,26 @@ class NaiveEngine:
             agent.idle_since = self.now
         self.serve_freed()
 
+    def on_SeeDesktop(self, input: SeeDesktop) -> None:  # noqa: N802
+        agent = self.known(input.agent_id)
+        if agent.mode != Mode.OFFLINE and self.settings.presence_grace_ms is not None:
+            agent.desktop_lost_at = max(self.now, input.until) + self.settings.presence_grace_ms
+
+    def give_up(self, agent: NaiveAgent) -> None:
+        agent.mode, agent.reason, agent.misses = Mode.OFFLINE, "presence_lost", 0
+        agent.device_lost_at = agent.desktop_lost_at = None
+        agent.wrap_up, agent.wrap_up_until = False, None
+        works = self.released()
+        for work in self.held(agent):
+            if work.state == ItemState.ACCEPTED and work.item.kind != WorkKind.CALL:
+                self.finish(work)
+                works.append(work)
+            elif work.state == ItemState.OFFERED:
+                self.free(work)
+                works.append(work)
+        self.freed.clear()
+        self.place_all(works)
+
     def on_EndWrapUp(self, input: EndWrapUp) -> None:  # noqa: N802
         agent = self.known(input.agent_id)
         if not agent.wrap_up:
@@ -544,6 +577,8 @@ class NaiveEngine:
                 self.retry(self.items[id])
             elif what == 3:
                 self.take_step(self.items[id])
+            elif what in (5, 6):
+                self.give_up(self.agents[id])
             else:
                 self.items[id].item = replace(self.items[id].item, preferred_until=None)
                 self.retry(self.items[id])
@@ -558,6 +593,9 @@ class NaiveEngine:
 
     def timers(self) -> list[tuple[int, int, str]]:
         found = [(w.expires_at, 0, w.assignment_id) for w in self.items.values() if w.state == ItemState.OFFERED]
+        for a in self.agents.values():
+            found += [(a.device_lost_at, 5, a.agent_id)] if a.device_lost_at is not None else []
+            found += [(a.desktop_lost_at, 6, a.agent_id)] if a.desktop_lost_at is not None else []
         found += [(a.wrap_up_until, 1, a.agent_id) for a in self.agents.values() if a.wrap_up_until is not None]
         found += [
             (w.avoid_until, 2, w.item.item_id)

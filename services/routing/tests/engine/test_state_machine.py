@@ -40,6 +40,7 @@ from routing.engine import (
     RemoveQueue,
     RequeueItem,
     Requirement,
+    SeeDesktop,
     SetDevice,
     SetMode,
     Settings,
@@ -129,6 +130,7 @@ workspace_settings = st.builds(
     exclusive=st.sampled_from([frozenset({WorkKind.CALL}), frozenset()]),
     misses_allowed=st.sampled_from([{}, {Miss.NO_ANSWER: 1, Miss.UNREACHABLE: 1}, dict.fromkeys(Miss, 2)]),
     reoffer_after_ms=st.sampled_from([0, 7]),
+    presence_grace_ms=st.sampled_from([None, 0, 20]),
 )
 
 
@@ -284,6 +286,10 @@ class EngineMachine(RuleBasedStateMachine):
     def set_device(self, agent: str, device: DeviceState) -> None:
         self.step(SetDevice(agent, device))
 
+    @rule(agent=st.sampled_from(AGENTS), ms=st.integers(-5, 20))
+    def see_desktop(self, agent: str, ms: int) -> None:
+        self.step(SeeDesktop(agent, self.now + ms))
+
     @rule(agent=st.sampled_from(AGENTS), profile=profiles)
     def put_agent(self, agent: str, profile: AgentProfile) -> None:
         self.step(PutAgent(agent, profile))
@@ -342,6 +348,8 @@ class EngineMachine(RuleBasedStateMachine):
             assert (status.misses, status.idle_since) == (agent.misses, agent.idle_since)
             wrap_up = WrapUp(agent.wrap_up_until, agent.wrap_up_limit) if agent.wrap_up else None
             assert (status.wrap_up, status.device) == (wrap_up, agent.device)
+            lost = (agent.device_lost_at, agent.desktop_lost_at)
+            assert (status.device_lost_at, status.desktop_lost_at) == lost
             assert (status.offers, status.last_token) == (agent.offers, agent.last_token)
         assert {r.item.item_id for r in engine.snapshot().items} == set(self.naive.items)
         for work in self.naive.items.values():

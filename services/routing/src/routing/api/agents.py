@@ -65,7 +65,7 @@ class AgentView(BaseModel):
     capacity_total: int | None
     version: int = Field(description="Of what is configured; the ETag.")
     state: AgentState
-    reason: str | None = Field(description="Why not ready.")
+    reason: str | None = Field(description="Why not ready, or offline: `presence_lost`.")
     since: datetime
     wrap_up_until: datetime | None = Field(description="Null in state `wrap_up`: until the agent says so.")
     wrap_up_limit: datetime | None = Field(description="How far the agent may extend it.")
@@ -89,6 +89,12 @@ class StateBody(Body):
     reason: Annotated[str, StringConstraints(max_length=100)] | None = Field(
         default=None, description="Why not ready: `lunch`."
     )
+
+
+class PresenceBody(Body):
+    """How long a desktop will be there at least."""
+
+    for_s: int = Field(ge=0, le=3600, description="By then it says so again; 0 when it is being closed.")
 
 
 class ExtensionBody(Body):
@@ -211,6 +217,18 @@ async def put_agent_state(
     """
     payload = {"mode": body.state, "reason": body.reason}
     return await _change(request, response, caller, database, agent_id, "set_agent_mode", payload, None)
+
+
+@router.put("/{agent_id}/presence")
+async def put_presence(
+    request: Request, response: Response, caller: Staff, database: Db, agent_id: AgentId, body: PresenceBody
+) -> AgentView:
+    """The agent's desktop is there. Said again in time, it keeps the agent signed in.
+
+    When it is late by more than the workspace's `presence_grace_s` the agent is offline. Desktops that never say so are
+    not missed. Every time costs a transaction: every minute or two is often enough.
+    """
+    return await _change(request, response, caller, database, agent_id, "see_desktop", body.model_dump(), None)
 
 
 @router.post("/{agent_id}/wrap-up/extend")

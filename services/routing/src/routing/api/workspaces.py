@@ -61,6 +61,13 @@ class WorkspaceBody(Body):
         le=3600,
         description="An agent who did not take an item is not offered it again for so long, unless alone.",
     )
+    presence_grace_s: int | None = Field(
+        default=None,
+        ge=0,
+        le=86_400,
+        description="When the phone of an agent cannot be reached, or their desktop is silent, for so long, they are"
+        " offline and their work goes back; a call that they are in stays with them. Null: never.",
+    )
 
 
 class WorkspaceView(BaseModel):
@@ -73,6 +80,7 @@ class WorkspaceView(BaseModel):
     misses_allowed: dict[str, int]
     weights: dict[str, int]
     reoffer_after_s: int
+    presence_grace_s: int | None
     version: int
     created_at: datetime
     updated_at: datetime

@@ -19,6 +19,8 @@ How a decision is made:
 * **Which item** for an agent with room: of the highest priority class the most urgent, then by id, over all kinds
   for which there is room. Urgency is `acceleration * (now - since) + priority * credit`, where `since` is when the item
   was submitted or, for a queue with deadlines, when it is due. Nothing waits while an eligible agent is there.
+* **Presence**: a signed-in agent whose phone cannot be reached, or whose desktop was not heard of, for the workspace's
+  grace is offline, and offers, accepted leads and requests go back to where they were; a call that is accepted stays.
 * **What a waiting item gives up**: the steps of its queue, each when the item has waited so long in that queue:
   lower levels, other skills instead, a wider territory, more priority, at last another queue. An item that an agent
   did not take keeps the steps that it took; one that goes to another queue begins there at the first.
@@ -60,6 +62,7 @@ from routing.engine.inputs import (
     RemoveAgent,
     RemoveQueue,
     RequeueItem,
+    SeeDesktop,
     SetDevice,
     SetMode,
     Settle,
@@ -177,6 +180,7 @@ __all__ = [
     "RemoveQueue",
     "RequeueItem",
     "Requirement",
+    "SeeDesktop",
     "SetDevice",
     "SetMode",
     "Settings",

@@ -120,8 +120,9 @@ class AssignmentFailed:
 class AssignmentCancelled:
     """It was withdrawn. The outcome says why.
 
-    ``agent_not_ready``, ``agent_leaving``, ``agent_offline``, ``agent_removed``, ``device_unreachable``, ``no_room``
-    (the agent took something else), or what a CancelItem, RequeueItem or TakeItem said.
+    ``agent_not_ready``, ``agent_leaving``, ``agent_offline``, ``agent_removed``, ``presence_lost``,
+    ``device_unreachable``, ``no_room`` (the agent took something else), or what a CancelItem, RequeueItem or TakeItem
+    said.
     """
 
     assignment: Assignment

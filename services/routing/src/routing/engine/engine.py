@@ -31,6 +31,7 @@ from routing.engine.inputs import (
     RemoveAgent,
     RemoveQueue,
     RequeueItem,
+    SeeDesktop,
     SetDevice,
     SetMode,
     Settle,
@@ -67,6 +68,8 @@ from routing.engine.relaxation import next_step
 from routing.engine.state import CALL, AgentEntry, WorkEntry, new_status
 from routing.engine.timers import Timer
 
+PRESENCE_LOST = "presence_lost"
+
 
 class Engine:
     """The state of one workspace. Same inputs at same times give same effects, also after a restore.
@@ -90,6 +93,7 @@ class Engine:
             RemoveAgent: self._remove_agent,
             SetMode: self._set_mode,
             SetDevice: self._set_device,
+            SeeDesktop: self._see_desktop,
             SubmitItem: self._submit_item,
             CancelItem: self._cancel_item,
             ChangePriority: self._change_priority,
@@ -193,6 +197,7 @@ class Engine:
                 agent.agent_class = floor.matching.sign_in(agent.profile)
             if agent.wrap_up is not None:
                 floor.wrap_up(agent, agent.wrap_up)
+            floor.watch(agent)
         for record in snapshot.items:
             work = floor.open(record.item)
             if record.state is ItemState.WAITING:
@@ -202,7 +207,7 @@ class Engine:
             floor.hand_over(floor.items[assignment.item_id], floor.agents[assignment.agent_id], assignment)
         for agent in floor.agents.values():
             floor.seat(agent)
-        floor.commit()
+        floor.is_as_stored()
 
     # Queues
 
@@ -288,6 +293,8 @@ class Engine:
         released = floor.release(agent)
         withdrawn = floor.withdraw_offers(agent, "agent_removed")
         floor.wrap_up(agent, None)
+        agent.device_lost_at = agent.desktop_lost_at = None
+        floor.watch(agent)
         del floor.agents[agent.agent_id]
         floor.effects.append(AgentRemoved(agent.agent_id))
         floor.pass_on(withdrawn, released)
@@ -338,6 +345,28 @@ class Engine:
             agent.idle_since = floor.now
         if agent.agent_class is not None:
             floor.serve(agent)
+
+    def _see_desktop(self, input: SeeDesktop) -> None:
+        floor = self._floor
+        agent = self._known(input.agent_id)
+        grace_ms = floor.settings.presence_grace_ms
+        if agent.mode is not Mode.OFFLINE and grace_ms is not None:
+            agent.desktop_lost_at = max(floor.now, input.until) + grace_ms
+            floor.watch(agent)
+            floor.touch(agent)
+
+    def _give_up(self, agent: AgentEntry) -> None:
+        """The agent is gone; what others can do for them goes back to where it was."""
+        floor = self._floor
+        agent.mode, agent.mode_reason = Mode.OFFLINE, PRESENCE_LOST
+        agent.misses = 0
+        floor.wrap_up(agent, None)
+        floor.sign_out(agent)
+        returned = floor.withdraw_offers(agent, PRESENCE_LOST)
+        for work in [work for work in agent.held.values() if work.kind != CALL]:
+            floor.finish(work, PRESENCE_LOST)
+            returned.append(work)
+        floor.pass_on(returned, floor.release(agent))
 
     def _withdraw(self, agent: AgentEntry, outcome: str, kinds: Iterable[int] | None = None) -> None:
         """Offers to the agent go to others; the agent is to be served after it."""
@@ -526,6 +555,8 @@ class Engine:
                 self._miss(floor.assigned[id], AssignmentState.EXPIRED, Miss.NO_ANSWER)
             elif timer is Timer.WRAP_UP_ENDS:
                 self._wrap_up_is_over(floor.agents[id])
+            elif timer is Timer.DEVICE_LOST or timer is Timer.DESKTOP_LOST:
+                self._give_up(floor.agents[id])
             elif timer is Timer.STEP_IS_DUE:
                 self._take_step(floor.items[id])
             elif timer is Timer.PATIENCE_ENDS:
@@ -559,6 +590,9 @@ class Engine:
 
     def _settle(self, _: Settle) -> None:
         floor = self._floor
+        for agent in floor.agents.values():
+            if agent.device is DeviceState.UNREACHABLE or agent.desktop_lost_at is not None:
+                floor.touch(agent)
         for work in floor.by_urgency(work for work in floor.items.values() if work.place is not None):
             floor.offer_to_best(work)
 

@@ -91,6 +91,10 @@ class Floor:
             self._report_agents()
         return self.effects
 
+    def is_as_stored(self) -> None:
+        """What was restored is nothing to be told."""
+        self._touched.clear()
+
     # What an agent could take
 
     def order_of(self, queue: QueueConfig) -> AgentOrder:
@@ -565,6 +569,31 @@ class Floor:
         agent.wrap_up = wrap_up
         self.touch(agent)
 
+    def watch(self, agent: AgentEntry) -> None:
+        """Look at the agent again when the phone, or the desktop, is lost."""
+        for timer, lost_at in (
+            (Timer.DEVICE_LOST, agent.device_lost_at),
+            (Timer.DESKTOP_LOST, agent.desktop_lost_at),
+        ):
+            if lost_at is None:
+                self.timers.cancel(timer, agent.agent_id)
+            else:
+                self.timers.set(timer, agent.agent_id, lost_at)
+
+    def _note_presence(self, agent: AgentEntry) -> None:
+        """The grace for a phone begins when it cannot be reached; nobody looks for who is offline."""
+        grace_ms = self.settings.presence_grace_ms
+        device, desktop = agent.device_lost_at, agent.desktop_lost_at
+        if agent.mode is Mode.OFFLINE or grace_ms is None:
+            device = desktop = None
+        elif agent.device is not DeviceState.UNREACHABLE:
+            device = None
+        elif device is None:
+            device = self.now + grace_ms
+        if device != agent.device_lost_at or desktop != agent.desktop_lost_at:
+            agent.device_lost_at, agent.desktop_lost_at = device, desktop
+            self.watch(agent)
+
     def touch(self, agent: AgentEntry) -> None:
         """Something of the agent's status may have changed."""
         self._touched[agent] = None
@@ -577,8 +606,9 @@ class Floor:
             was = agent.status
             if agent.mode is Mode.LEAVING and not agent.held and agent.wrap_up is None:
                 agent.mode = Mode.OFFLINE
+            self._note_presence(agent)
             state = self.state_of(agent)
-            reason = agent.mode_reason if state is AgentState.NOT_READY else None
+            reason = agent.mode_reason if state in (AgentState.NOT_READY, AgentState.OFFLINE) else None
             if agent.mode is Mode.LEAVING and state is AgentState.NOT_READY:
                 reason = reason or Mode.LEAVING
             visible = state is not was.state or reason != was.reason
@@ -591,6 +621,8 @@ class Floor:
                 or agent.last_token != was.last_token
                 or agent.offers != was.offers
                 or agent.device is not was.device
+                or agent.device_lost_at != was.device_lost_at
+                or agent.desktop_lost_at != was.desktop_lost_at
                 or agent.mode_reason != was.mode_reason
             ):
                 agent.status = AgentStatus(
@@ -605,6 +637,8 @@ class Floor:
                     agent.misses,
                     agent.offers,
                     agent.last_token,
+                    agent.device_lost_at,
+                    agent.desktop_lost_at,
                 )
                 self.effects.append(AgentChanged(agent.agent_id, agent.status, visible))
         self._touched.clear()

@@ -65,6 +65,17 @@ class SetDevice:
 
 
 @value
+class SeeDesktop:
+    """The agent's desktop is there, and will say so again by ``until``.
+
+    Silence from then on is what a lost presence begins with. Nothing for an agent who is offline, or without a grace.
+    """
+
+    agent_id: str
+    until: int
+
+
+@value
 class SubmitItem:
     """Something wants an agent. Refused if the item is open already or the queue is unknown."""
 
@@ -183,6 +194,7 @@ Input = (
     | RemoveAgent
     | SetMode
     | SetDevice
+    | SeeDesktop
     | SubmitItem
     | CancelItem
     | ChangePriority

@@ -199,7 +199,8 @@ class AgentStatus:
     ``state``, ``reason`` and ``since`` are for others to see. ``mode`` and ``mode_reason`` are what the
     agent said last, ``idle_since`` is when the agent last became ready or finished something,
     ``misses`` counts offers not taken since the last one taken, ``offers`` what the agent was given since the last
-    sign-in, offered or not; ``last_token`` is the token of the last of it.
+    sign-in, offered or not; ``last_token`` is the token of the last of it. At ``device_lost_at`` the agent is given up
+    unless the phone can be reached again, at ``desktop_lost_at`` unless the desktop is heard of again.
     """
 
     state: AgentState
@@ -213,6 +214,8 @@ class AgentStatus:
     misses: int
     offers: int = 0
     last_token: int = 0
+    device_lost_at: int | None = None
+    desktop_lost_at: int | None = None
 
 
 @value
@@ -416,6 +419,8 @@ class Settings:
     an agent holds an item of an ``exclusive`` kind, nothing else is offered. After ``misses_allowed`` offers
     in a row that were not taken, the last for that reason, the agent becomes not ready with it (never, when
     the reason is missing). ``reoffer_after_ms``: see ``avoid`` in :mod:`routing.engine`.
+    An agent whose phone cannot be reached, or whose desktop is silent, for ``presence_grace_ms`` is given up (never,
+    when it is None).
     """
 
     weights: Mapping[WorkKind, int] = field(default_factory=dict)
@@ -424,12 +429,15 @@ class Settings:
         default_factory=lambda: {Miss.NO_ANSWER: 1, Miss.UNREACHABLE: 1, Miss.BUSY: 3, Miss.DECLINED: 3}
     )
     reoffer_after_ms: int = 5_000
+    presence_grace_ms: int | None = None
 
     def __post_init__(self) -> None:
         if any(weight < 1 for weight in self.weights.values()):
             raise ValueError("weights: an item weighs 1 or more")
         if any(count < 1 for count in self.misses_allowed.values()):
             raise ValueError("misses_allowed: 1 or more; leave a reason out for never")
+        if self.presence_grace_ms is not None and self.presence_grace_ms < 0:
+            raise ValueError("presence_grace_ms is 0 or more")
 
 
 @value

@@ -48,7 +48,9 @@ class AgentEntry:
         "agent_class",
         "agent_id",
         "counts",
+        "desktop_lost_at",
         "device",
+        "device_lost_at",
         "exclusive",
         "held",
         "idle_since",
@@ -85,6 +87,8 @@ class AgentEntry:
         self.misses: int = status.misses
         self.offers: int = status.offers
         self.last_token: int = status.last_token
+        self.device_lost_at: int | None = status.device_lost_at
+        self.desktop_lost_at: int | None = status.desktop_lost_at
         self.agent_class: AgentClass | None = None
         """None while offline."""
         self.held: dict[str, WorkEntry] = {}

@@ -17,6 +17,10 @@ class Timer(IntEnum):
     """id: item."""
     PATIENCE_ENDS = 4
     """id: item."""
+    DEVICE_LOST = 5
+    """id: agent."""
+    DESKTOP_LOST = 6
+    """id: agent."""
 
 
 class Timers:

@@ -111,6 +111,8 @@ _STATUS_COLUMNS = {
     "misses": "int",
     "offers": "int",
     "last_token": "bigint",
+    "device_lost_at": "timestamptz",
+    "desktop_lost_at": "timestamptz",
 }
 _PROFILE_COLUMNS = {
     "agent_id": "text",
@@ -216,7 +218,8 @@ _WRITE_RULES = text(
 _WRITE_CONFIG = text(
     """
     UPDATE workspaces SET name = :name, agent_order = :agent_order, misses_allowed = CAST(:misses_allowed AS jsonb),
-        weights = CAST(:weights AS jsonb), reoffer_after_s = :reoffer_after_s, version = :version, updated_at = now()
+        weights = CAST(:weights AS jsonb), reoffer_after_s = :reoffer_after_s,
+        presence_grace_s = :presence_grace_s, version = :version, updated_at = now()
     WHERE workspace_id = :workspace_id
     """
 )
@@ -293,6 +296,7 @@ async def _write_configuration(uow: UnitOfWork, workspace_id: str, changes: Chan
                 "misses_allowed": json.dumps(config.misses_allowed),
                 "weights": json.dumps(config.weights),
                 "reoffer_after_s": config.reoffer_after_s,
+                "presence_grace_s": config.presence_grace_s,
                 "version": config.version,
             },
         )
@@ -438,6 +442,8 @@ def _status_row(entry: AgentEntry) -> dict[str, Any]:
         "misses": status.misses,
         "offers": status.offers,
         "last_token": status.last_token,
+        "device_lost_at": _iso_ms(status.device_lost_at),
+        "desktop_lost_at": _iso_ms(status.desktop_lost_at),
     }
 
 
@@ -556,6 +562,7 @@ def workspace_config(row: Row[Any]) -> WorkspaceConfig:
         misses_allowed=row.misses_allowed,
         weights=row.weights,
         reoffer_after_s=row.reoffer_after_s,
+        presence_grace_s=row.presence_grace_s,
         version=row.version,
     )
 
@@ -607,6 +614,8 @@ def _agent(row: Row[Any]) -> AgentEntry:
             misses=row.misses,
             offers=row.offers,
             last_token=row.last_token,
+            device_lost_at=_ms(row.device_lost_at),
+            desktop_lost_at=_ms(row.desktop_lost_at),
         ),
     )
 

@@ -17,6 +17,7 @@ workspaces = Table(
     Column("misses_allowed", JSONB),
     Column("weights", JSONB),
     Column("reoffer_after_s", Integer),
+    Column("presence_grace_s", Integer),
     Column("version", BigInteger),
     Column("created_at", _TIME),
     Column("updated_at", _TIME),
@@ -111,6 +112,8 @@ agents = Table(
     Column("misses", Integer),
     Column("offers", Integer),
     Column("last_token", BigInteger),
+    Column("device_lost_at", _TIME),
+    Column("desktop_lost_at", _TIME),
 )
 
 work_items = Table(

@@ -25,6 +25,7 @@ def change_workspace(live: LiveWorkspace, payload: dict[str, Any]) -> dict[str, 
         misses_allowed=payload["misses_allowed"],
         weights=payload["weights"],
         reoffer_after_s=payload["reoffer_after_s"],
+        presence_grace_s=payload["presence_grace_s"],
     )
     if wanted == config and payload["if_match"] is None:
         return {}

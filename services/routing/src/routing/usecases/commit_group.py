@@ -41,6 +41,7 @@ from routing.usecases.route_call import route_call
 from routing.usecases.route_lead import route_lead
 from routing.usecases.route_service_request import route_service_request
 from routing.usecases.route_work import work_item_id
+from routing.usecases.see_desktop import see_desktop
 from routing.usecases.set_agent_mode import set_agent_mode
 
 MESSAGES = (
@@ -81,6 +82,7 @@ _INPUTS: dict[str, InputHandler] = {
     "remove_calendar": lambda live, payload, _caller: remove_calendar(live, payload),
     "remove_queue": lambda live, payload, _caller: remove_queue(live, payload),
     "requeue_work_item": requeue_work_item,
+    "see_desktop": see_desktop,
     "set_agent_mode": set_agent_mode,
 }
 

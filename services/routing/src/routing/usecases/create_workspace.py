@@ -24,6 +24,7 @@ async def create_workspace(uow: UnitOfWork, workspace_id: str, payload: dict[str
         "misses_allowed": json.dumps(payload["misses_allowed"]),
         "weights": json.dumps(payload["weights"]),
         "reoffer_after_s": payload["reoffer_after_s"],
+        "presence_grace_s": payload["presence_grace_s"],
     }
     queue = {
         "workspace_id": workspace_id,
