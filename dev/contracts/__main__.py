@@ -36,6 +36,9 @@ def rendered() -> dict[str, str]:
     for service in composed():
         files[f"contracts/asyncapi/{service.name}.yaml"] = asyncapi.to_yaml(asyncapi.document(service))
         files[f"contracts/openapi/{service.name}.json"] = _json(service.api().openapi())
+        for interface in service.interfaces:
+            path = f"contracts/openapi/{service.name}-{interface.name}.json"
+            files[path] = _json(service.interface_api(interface).openapi())
     return files
 
 

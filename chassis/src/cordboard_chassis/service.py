@@ -54,6 +54,18 @@ GC_THRESHOLD = 20_000
 
 
 @dataclass(frozen=True)
+class Interface:
+    """A part of a service's HTTP that is for others than its users, and has a document of its own."""
+
+    name: str
+    """It is served below ``/<name>``, its document at ``/<name>/openapi.json``."""
+    description: str
+    routers: Sequence[APIRouter]
+    webhooks: APIRouter
+    """What the service sends itself."""
+
+
+@dataclass(frozen=True)
 class Service:
     """What a service consists of; made by its ``app.build(settings)``."""
 
@@ -65,6 +77,7 @@ class Service:
     """Package with the migrations: ``accounts.migrations``."""
     description: str = ""
     routers: Sequence[APIRouter] = ()
+    interfaces: Sequence[Interface] = ()
     queues: Sequence[Queue] = ()
     owners: Sequence[OwnerKind] = ()
     background: Sequence[Background] = ()
@@ -99,7 +112,21 @@ class Service:
         app.state.rate_limit = RateLimit(settings.redis_url, self.name, settings.requests_per_minute)
         for name, value in self.state.items():
             setattr(app.state, name, value)
+        for interface in self.interfaces if routers else ():
+            mounted = self.interface_api(interface)
+            mounted.state = app.state
+            app.mount(f"/{interface.name}", mounted)
         return app
+
+    def interface_api(self, interface: Interface) -> Api:
+        """The HTTP application of an interface; it finds what it needs in the state of the service's own."""
+        return create_api(
+            f"{self.name} {interface.name}",
+            interface.routers,
+            webhooks=interface.webhooks,
+            description=interface.description,
+            body_limit=self.body_limit,
+        )
 
 
 class Process:

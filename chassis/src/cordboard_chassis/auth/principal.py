@@ -42,9 +42,11 @@ class Principal:
 class Unauthenticated(Exception):
     """No credential, or one that proves nothing. ``detail`` never says more than its bearer may know."""
 
-    def __init__(self, detail: str, *, presented: bool = True) -> None:
+    def __init__(self, detail: str, *, presented: bool = True, header: str = "Authorization") -> None:
         super().__init__(detail)
         self.detail = detail
+        self.header = header
+        """What proves nothing: a bearer credential, or one of the headers of a signed message."""
         self.presented = presented
         """Whether there was a credential at all (RFC 6750, section 3.1)."""
 

@@ -69,7 +69,8 @@ class Api(FastAPI):
         return self.openapi_schema
 
     def drain(self) -> None:
-        """End the event streams: the process is about to end."""
+        """End the event streams, and what else waits: the process is about to end."""
+        self.state.draining = True
         if self.edge is not None:
             self.edge.drain()
 
@@ -81,6 +82,7 @@ def create_api(
     database: Database | None = None,
     authenticator: Authenticator | None = None,
     plumbing: Iterable[BaseRoute] = (),
+    webhooks: APIRouter | None = None,
     description: str = "",
     version: str = "1.0.0",
     body_limit: int = BODY_LIMIT,
@@ -88,8 +90,8 @@ def create_api(
 ) -> Api:
     """The API of the service ``name``. Routers carry their ``/v1`` prefix themselves.
 
-    ``plumbing`` are routes outside of the document, such as probes. Each route's function name becomes
-    its operation id.
+    ``plumbing`` are routes outside of the document, such as probes; ``webhooks`` are what the service sends. Each
+    route's function name becomes its operation id.
 
     Raises:
         ValueError: two routes have functions of the same name.
@@ -106,11 +108,13 @@ def create_api(
         max_body_size=body_limit,
         generate_unique_id_function=lambda route: route.name,
         routes=list(plumbing),
+        webhooks=webhooks,
         telemetry={"metrics": False, "logs": False, "operation_spans": False},
         access_log=access_log,
     )
     app.state.database = database
     app.state.authenticator = authenticator
+    app.state.draining = False
     app.add_middleware(StrictJson)
     known = _refuse_unknown_query_parameters()
     for router in routers:

@@ -20,6 +20,8 @@ SECONDS = Histogram(
     ("method", "route"),
     buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+_WITHIN = "cordboard.edge"
+"""In the scope of a request that an edge has wrapped: that of the application in which ours is mounted."""
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 
 
@@ -38,9 +40,10 @@ class Edge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
-        if scope["type"] != "http":
+        if scope["type"] != "http" or _WITHIN in scope:
             await self._app(scope, receive, send)
             return
+        scope[_WITHIN] = True
         exchange = _Exchange(self, scope, receive, send)
         began = time.perf_counter()
         try:

@@ -116,12 +116,14 @@ def _unauthenticated(request: Request, error: Exception) -> Response:
     if error.presented:
         description = error.detail.replace("\\", "").replace('"', "'")
         challenge += f', error="invalid_token", error_description="{description}"'
+    if error.header != "Authorization":
+        challenge = 'Signature realm="cordboard"'
     return problem_response(
         401,
         "invalid-token" if error.presented else "unauthenticated",
         error.detail,
         instance=request.url.path,
-        errors=[FieldError(field="Authorization", reason=error.detail)],
+        errors=[FieldError(field=error.header, reason=error.detail)],
         headers={"WWW-Authenticate": challenge},
     )
 

@@ -6,12 +6,14 @@ and ``CORDBOARD_REQUESTS=200`` more of them to each operation.
 
 import asyncio
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
+from requests import PreparedRequest
+from requests.auth import AuthBase
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks
@@ -45,34 +47,56 @@ CHECKS = [
 """Not ``positive_data_acceptance``: that a text is a phone number or a file is more than a schema can say."""
 
 
+Sign = Callable[[bytes], Mapping[str, str]]
+"""The headers with which a body is signed."""
+
+
 async def answers_as_documented(
-    deployed: Deployed, known: Mapping[str, str], *, leave_out: Collection[str] = ()
+    deployed: Deployed,
+    known: Mapping[str, object],
+    *,
+    leave_out: Collection[str] = (),
+    interface: str = "",
+    sign: Sign | None = None,
 ) -> dict[str, int]:
     """Send generated requests to every operation, as administrator of the whole organisation; returns how many.
 
     ``known`` are ids that there are, by the names under which paths, queries and bodies ask for them: every second
-    request that means well gets them. ``leave_out`` are operation ids.
+    request that means well gets them. ``leave_out`` are operation ids; ``interface`` is the one of which it is about,
+    and ``sign`` signs requests to it.
 
     Raises:
         AssertionError: an answer that the document does not allow.
     """
     print(f"OpenAPI of {deployed.service.name}: CORDBOARD_SEED={SEED} CORDBOARD_REQUESTS={REQUESTS}")  # noqa: T201 (pytest shows it with a failure)
     headers = dict(deployed.client(Role.ADMINISTRATOR).headers)
-    return await asyncio.to_thread(_try_everything, deployed.url, headers, known, leave_out)
+    url = f"{deployed.url}/{interface}".rstrip("/")
+    auth = None if sign is None else _Signing(sign)
+    return await asyncio.to_thread(_try_everything, url, headers, known, leave_out, auth)
+
+
+class _Signing(AuthBase):
+    def __init__(self, sign: Sign) -> None:
+        self._sign = sign
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        body: Any = request.body or b""
+        request.headers.update(self._sign(body.encode() if isinstance(body, str) else body))
+        return request
 
 
 def _try_everything(
-    url: str, headers: dict[str, str], known: Mapping[str, str], leave_out: Collection[str]
+    url: str, headers: dict[str, str], known: Mapping[str, object], leave_out: Collection[str], auth: AuthBase | None
 ) -> dict[str, int]:
     schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
     found: list[Any] = [result.ok() for result in schema.get_all_operations()]  # type: ignore[union-attr]
     operations = [operation for operation in found if operation.definition.raw["operationId"] not in leave_out]
     assert len(operations) == len(found) - len(leave_out), f"not all of {leave_out} are operations"
     operations.sort(key=lambda operation: operation.method == "delete")  # what is known shall be there for the others
-    return {operation.label: _try(operation, headers, known) for operation in operations}
+    return {operation.label: _try(operation, headers, known, auth) for operation in operations}
 
 
-def _try(operation: Any, headers: dict[str, str], known: Mapping[str, str]) -> int:
+def _try(operation: Any, headers: dict[str, str], known: Mapping[str, object], auth: AuthBase | None) -> int:
     tried = 0
 
     @seed(SEED)
@@ -93,7 +117,7 @@ def _try(operation: Any, headers: dict[str, str], known: Mapping[str, str]) -> i
                     part.update({name: known[name] for name in known.keys() & part.keys()})
             if "If-Match" in case.headers:
                 case.headers["If-Match"] = "*"
-        case.call_and_validate(headers=headers, checks=CHECKS)
+        case.call_and_validate(headers=headers, auth=auth, checks=CHECKS)
 
     attempt()
     return tried

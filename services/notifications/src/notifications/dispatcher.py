@@ -10,13 +10,14 @@ from uuid import UUID
 from cordboard_chassis.database import Database
 from cordboard_chassis.messaging import Intake
 from cordboard_chassis.messaging.consumer import database_is_away
+from cordboard_chassis.signatures import headers
 from cordboard_chassis.supervision import cancel
 from cordboard_chassis.wakeups import Wakeups
 from prometheus_client import Counter, Histogram
 
 from notifications.channels.webhook import WebhookChannel
 from notifications.domain.deliveries import Outcome, Verdict
-from notifications.domain.signatures import headers, secret_context
+from notifications.domain.endpoints import secret_context
 from notifications.settings import NotificationsSettings
 from notifications.storage.queries import DELIVERIES_CHANNEL
 from notifications.usecases.claim_deliveries import Claimed, claim_deliveries

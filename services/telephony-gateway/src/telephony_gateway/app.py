@@ -6,18 +6,20 @@ from functools import partial
 
 from cordboard_chassis.database import Database
 from cordboard_chassis.ownership import OwnerKind, Ownership
-from cordboard_chassis.service import Service
+from cordboard_chassis.service import Interface, Service
 from cordboard_chassis.supervision import Background
 
-from telephony_gateway.api import calls, devices, pbxs
+from telephony_gateway.api import adapter, calls, devices, pbxs
 from telephony_gateway.consumers import QUEUES
 from telephony_gateway.drivers.asterisk_ami import AsteriskAmiDriver
 from telephony_gateway.drivers.asterisk_ari import AsteriskAriDriver
 from telephony_gateway.drivers.freeswitch_esl import FreeswitchEslDriver
+from telephony_gateway.drivers.http import HttpDriver
 from telephony_gateway.drivers.interface import DriverFactory
 from telephony_gateway.drivers.virtual import VirtualDriver
 from telephony_gateway.settings import GatewaySettings
 from telephony_gateway.storage import queries
+from telephony_gateway.usecases.adapter_commands import CommandBox
 from telephony_gateway.usecases.own_pbx import MESSAGES, Watch, own_pbx
 from telephony_gateway.usecases.purge_calls import purge_calls
 
@@ -34,6 +36,15 @@ PBXs, their lines and devices are configured here. Calls are told as events on t
 ordered from the PBX, and what comes of it are events again.
 """
 
+ADAPTER_DESCRIPTION = """
+The open interface for PBXs that no driver of ours speaks with. A small adapter beside the PBX sends a snapshot of all
+that is up, then events, numbered without a gap, and takes commands: by long poll, or as webhooks. It answers each
+with an event. Every request is signed as Standard Webhooks 1.0.0 says, with the secret of the PBX.
+"""
+
+BODY_LIMIT = 4_194_304
+"""Bytes; a snapshot of thousands of calls is large."""
+
 
 def build(settings: GatewaySettings) -> Service:
     """The service, not yet running."""
@@ -44,8 +55,13 @@ def build(settings: GatewaySettings) -> Service:
         async with database.transaction() as uow:
             return await queries.enabled_pbx_ids(uow)
 
+    drivers: dict[str, DriverFactory] = {
+        **DRIVERS,
+        "http": lambda endpoint: HttpDriver(endpoint, CommandBox(database, endpoint.pbx_id)),
+    }
+
     async def run(own: Ownership) -> None:
-        await own_pbx(own, DRIVERS, watch, settings.instance)
+        await own_pbx(own, drivers, watch, settings.instance)
 
     return Service(
         name="telephony",
@@ -54,11 +70,13 @@ def build(settings: GatewaySettings) -> Service:
         migrations="telephony_gateway.migrations",
         description=DESCRIPTION.strip(),
         routers=(pbxs.router, devices.router, calls.router),
+        body_limit=BODY_LIMIT,
+        interfaces=(Interface("adapter", ADAPTER_DESCRIPTION.strip(), (adapter.router,), adapter.webhooks),),
         queues=QUEUES,
         owners=(OwnerKind("telephony", "pbx", MESSAGES, ids, run),),
         background=(
             Background("purge of calls", partial(purge_calls, database, timedelta(days=settings.call_retention_days))),
         ),
-        state={"drivers": frozenset(DRIVERS)},
+        state={"drivers": frozenset(drivers)},
         checks={"PBXs": watch.problem},
     )

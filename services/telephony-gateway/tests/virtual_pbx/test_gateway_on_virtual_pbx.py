@@ -1,14 +1,17 @@
 """A whole gateway on the virtual PBX, with a simple router at the other end of the bus: nothing is lost on the way."""
 
 import asyncio
+import sys
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
+from cordboard_chassis.signatures import secret_of
 from cordboard_chassis.testing.bus import TestBus
 from cordboard_chassis.testing.deployment import Deployed, Deployment, eventually
 from cordboard_contracts import routing, telephony
@@ -25,6 +28,15 @@ from telephony_gateway.virtual_pbx.core.scripts import (
     Uniform,
 )
 
+from dev.ports import free_port
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
+
+import http_adapter
+
+StartGateway = Callable[[int], Awaitable[Deployed]]
+
+SECRET = secret_of(b"an adapter's secret, 32 bytes...")
 DID = "4008100"
 DEVICES = [f"10{n:02}" for n in range(1, 9)]
 COLLEAGUES = ["2001", "2002"]
@@ -121,10 +133,32 @@ async def router(bus: TestBus) -> AsyncIterator[Router]:
     task.cancel()
 
 
-async def gateway(deploy: Deployment, port: int) -> Deployed:
-    deployed = await deploy(build, GatewaySettings, wait_ready=False)
+@pytest_asyncio.fixture(params=["virtual", "http"])
+async def start_gateway(
+    request: pytest.FixtureRequest, deploy: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[StartGateway]:
+    """By our own driver for this PBX, or through the example adapter of the open interface."""
+    monkeypatch.setenv("CORDBOARD_PBX_PBX_1_SECRET", SECRET)
+    http_port = free_port()
+    adapters: list[asyncio.Task[None]] = []
+
+    async def start(port: int) -> Deployed:
+        deployed = await gateway(deploy, port, request.param, http_port)
+        if request.param == "http" and not adapters:
+            adapting = http_adapter.run("pbx-1", "127.0.0.1", port, deployed.url, SECRET)
+            adapters.append(asyncio.create_task(adapting))
+        return deployed
+
+    yield start
+    for adapter in adapters:
+        assert not adapter.done(), adapter.exception()
+        adapter.cancel()
+
+
+async def gateway(deploy: Deployment, port: int, driver: str, http_port: int) -> Deployed:
+    deployed = await deploy(build, GatewaySettings, wait_ready=False, http_port=http_port)
     configuration = {
-        "driver": "virtual",
+        "driver": driver,
         "address": f"127.0.0.1:{port}",
         "workspace": "main",
         "org_path": "/cn/east",
@@ -172,11 +206,12 @@ async def all_over(pbx: Any) -> bool:
     return bool(live["arrivals"] == live["inbound"] == 0)
 
 
+@pytest.mark.parametrize("start_gateway", ["virtual"], indirect=True)
 async def test_every_call_is_told_as_it_was_whatever_breaks_meanwhile(
-    deploy: Deployment, bus: TestBus, router: Router, start_pbx: Any
+    start_gateway: StartGateway, router: Router, start_pbx: Any
 ) -> None:
     pbx = await start_pbx(speed=20.0, quirks=True)
-    first = await gateway(deploy, pbx.port)
+    first = await start_gateway(pbx.port)
     await eventually(lambda: connected(pbx))
     await furnish(pbx)
 
@@ -190,7 +225,7 @@ async def test_every_call_is_told_as_it_was_whatever_breaks_meanwhile(
     await eventually(lambda: over(40))
     await first.stop()
     await eventually(lambda: over(50))
-    await gateway(deploy, pbx.port)
+    await start_gateway(pbx.port)
     await eventually(lambda: all_over(pbx), timeout_s=60)
     records = {record["call"]: record for record in await pbx.control.records()}
     assert len(records) == CALLS
@@ -216,10 +251,10 @@ async def test_every_call_is_told_as_it_was_whatever_breaks_meanwhile(
 
 @pytest.mark.parametrize("over", [False, True], ids=["still talking", "over"])
 async def test_agents_who_came_and_went_while_nobody_listened_are_heard_of(
-    deploy: Deployment, bus: TestBus, router: Router, start_pbx: Any, over: bool
+    start_gateway: StartGateway, bus: TestBus, router: Router, start_pbx: Any, over: bool
 ) -> None:
     pbx = await start_pbx()
-    first = await gateway(deploy, pbx.port)
+    first = await start_gateway(pbx.port)
     await eventually(lambda: connected(pbx))
     await pbx.control.set_devices(
         {DEVICES[0]: Behaviour(answer_after=None), "2001": Behaviour(answer_after=Fixed(0.0))}
@@ -233,7 +268,7 @@ async def test_agents_who_came_and_went_while_nobody_listened_are_heard_of(
     await eventually(lambda: _talks(pbx, "2001"))
     if over:
         await pbx.control.customer_hangs_up(call_name)
-    await gateway(deploy, pbx.port)
+    await start_gateway(pbx.port)
 
     def told() -> bool:
         [call] = router.calls.values()
@@ -249,10 +284,10 @@ async def _talks(pbx: Any, device: str) -> bool:
 
 
 async def test_calls_that_died_with_the_pbx_are_cleared(
-    deploy: Deployment, bus: TestBus, router: Router, start_pbx: Any
+    start_gateway: StartGateway, router: Router, start_pbx: Any
 ) -> None:
     pbx = await start_pbx()
-    await gateway(deploy, pbx.port)
+    await start_gateway(pbx.port)
     await eventually(lambda: connected(pbx))
     await pbx.control.set_device(DEVICES[0], behaviour=Behaviour(answer_after=Fixed(0.0)))
     await pbx.control.place_calls([(0.0, CallerScript(did=DID)), (0.0, CallerScript(did=DID))])

@@ -1,6 +1,7 @@
 """What an endpoint may be."""
 
 from collections.abc import Iterable
+from uuid import UUID
 
 from notifications.domain.addresses import BadUrl, check_url
 from notifications.domain.patterns import BadPattern, check, matches
@@ -19,6 +20,11 @@ class Unacceptable(ValueError):
         super().__init__(field, reason)
         self.field = field
         self.reason = reason
+
+
+def secret_context(endpoint_id: UUID) -> str:
+    """What an endpoint's secret is sealed for: in another endpoint's row it does not open."""
+    return f"signing secret of {endpoint_id}"
 
 
 def check_endpoint(url: str, patterns: list[str], known_types: Iterable[str], *, allow_private: bool) -> None:

@@ -8,12 +8,12 @@ from uuid import UUID
 from cordboard_chassis.auth.org_paths import require_within
 from cordboard_chassis.keyring import Keyring
 from cordboard_chassis.refusals import Conflict, Invalid
+from cordboard_chassis.signatures import SECRET_BYTES, secret_of
 from cordboard_chassis.unit_of_work import UnitOfWork
 from cordboard_contracts import EVENTS, new_id
 from sqlalchemy import Row
 
-from notifications.domain.endpoints import Unacceptable, check_endpoint
-from notifications.domain.signatures import SECRET_BYTES, secret_context, secret_of
+from notifications.domain.endpoints import Unacceptable, check_endpoint, secret_context
 from notifications.storage import queries
 
 

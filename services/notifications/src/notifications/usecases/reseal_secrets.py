@@ -5,7 +5,7 @@ import logging
 from cordboard_chassis.keyring import CannotOpen, Keyring
 from cordboard_chassis.unit_of_work import UnitOfWork
 
-from notifications.domain.signatures import secret_context
+from notifications.domain.endpoints import secret_context
 from notifications.storage import queries
 
 log = logging.getLogger(__name__)

@@ -53,3 +53,8 @@ def setting_of(pbx_id: str, name: str, default: str, environment: Mapping[str, s
 def variable_part(pbx_id: str) -> str:
     """A PBX's id as part of a variable's name: ``site-1.main`` is ``SITE_1_MAIN``."""
     return re.sub(r"[^A-Z0-9]", "_", pbx_id.upper())
+
+
+def own_secrets_of(pbx_id: str, environment: Mapping[str, str] = os.environ) -> list[str]:
+    """The secrets of this PBX alone, two while one is replaced: with one for all PBXs each could speak for any."""
+    return environment.get(f"CORDBOARD_PBX_{variable_part(pbx_id)}_SECRET", "").split()

@@ -19,6 +19,7 @@ from telephony_gateway.domain.devices import Device
 from telephony_gateway.domain.lines import Pbx, Trunk
 from telephony_gateway.domain.words import DeviceState
 from telephony_gateway.storage import call_json
+from telephony_gateway.storage.tables import adapter_commands as waiting_commands
 from telephony_gateway.storage.tables import agents, calls, devices, pbxs
 
 # Rows travel as one JSON document: that is quicker to write than arrays of texts full of quotes.
@@ -74,6 +75,8 @@ _PURGE = sa.text(
     ))
     """
 )
+ADAPTER_COMMANDS_CHANNEL = "adapter_commands"
+_NOTIFY = sa.text("SELECT pg_notify(:channel, :payload)")
 _TRY_OWNERS_LOCK = sa.text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))")
 
 
@@ -421,3 +424,30 @@ async def has_device_in_scope(uow: UnitOfWork, pbx_id: str, agent_id: str | None
         devices.c.pbx_id == pbx_id, within(devices.c.org_path, uow.scope), *wanted
     )
     return await uow.one(statement.limit(1)) is not None
+
+
+# Commands that wait for adapters
+
+
+async def put_adapter_commands(uow: UnitOfWork, pbx_id: str, bodies: Sequence[dict[str, Any]]) -> int:
+    """Have commands wait, each once; returns how many wait now."""
+    rows = [{"pbx_id": pbx_id, "command_id": body["command_id"], "body": body} for body in bodies]
+    await uow.execute(insert(waiting_commands).values(rows).on_conflict_do_nothing())
+    await uow.execute(_NOTIFY, {"channel": ADAPTER_COMMANDS_CHANNEL, "payload": pbx_id})
+    statement = sa.select(sa.func.count()).where(waiting_commands.c.pbx_id == pbx_id)
+    return int(await uow.scalar(statement))
+
+
+async def adapter_commands(uow: UnitOfWork, pbx_id: str, after: int, limit: int) -> Sequence[Row[Any]]:
+    """The next that wait, in the order in which they were given."""
+    table = waiting_commands.c
+    statement = sa.select(table.position, table.body).where(table.pbx_id == pbx_id, table.position > after)
+    return await uow.all(statement.order_by(table.position).limit(limit))
+
+
+async def delete_adapter_commands(uow: UnitOfWork, pbx_id: str, command_ids: Collection[UUID] | None) -> None:
+    """These wait no longer; None: none do."""
+    statement = sa.delete(waiting_commands).where(waiting_commands.c.pbx_id == pbx_id)
+    if command_ids is not None:
+        statement = statement.where(waiting_commands.c.command_id.in_(command_ids))
+    await uow.execute(statement)

@@ -59,6 +59,15 @@ calls = sa.Table(
     sa.Column("body", JSONB),
 )
 
+adapter_commands = sa.Table(
+    "adapter_commands",
+    metadata,
+    sa.Column("position", sa.BigInteger, primary_key=True),
+    sa.Column("pbx_id", sa.Text),
+    sa.Column("command_id", UUID),
+    sa.Column("body", JSONB),
+)
+
 agents = sa.Table(
     "agents",
     metadata,

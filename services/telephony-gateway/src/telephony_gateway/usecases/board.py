@@ -12,6 +12,7 @@ from uuid import UUID
 
 from cordboard_chassis.unit_of_work import UnitOfWork
 
+from telephony_gateway.domain.adapter_session import AdapterSession
 from telephony_gateway.domain.announcements import announce
 from telephony_gateway.domain.call import Call, call_id_of
 from telephony_gateway.domain.devices import Device, seen
@@ -38,6 +39,8 @@ class Board:
     connected: bool = False
     lost_at: datetime | None = None
     """When the PBX was last heard, while the connection is lost; None when not known."""
+    session: AdapterSession | None = None
+    """With the adapter of the open interface, while there is one."""
     commands: list[Command] = field(default_factory=list)
     """To be sent once the group is committed."""
     _names: dict[UUID, str] = field(default_factory=dict)
@@ -63,7 +66,12 @@ class Board:
         return board
 
     async def reload(self, uow: UnitOfWork) -> None:
-        """As the database has it, after a group that failed; what is known of the connection stays."""
+        """As the database has it, after a group that failed; what is known of the connection stays.
+
+        Except of an adapter's: of its events some may be lost with the group.
+        """
+        if self.session is not None:
+            self.see_connection(uow.now, connected=False)
         fresh = await Board.load(uow, self.pbx)
         self.calls, self.devices, self.commands = fresh.calls, fresh.devices, []
         self._names, self._orders, self._busy = fresh._names, fresh._orders, fresh._busy
@@ -150,6 +158,8 @@ class Board:
     def see_connection(self, lost_at: datetime | None = None, *, connected: bool) -> None:
         """The connection is up, or lost."""
         self.connected, self.lost_at = connected, lost_at
+        if not connected:
+            self.session = None
         self._away_at = None if connected else time.monotonic() + AWAY_S
 
     def presume_unreachable(self, uow: UnitOfWork) -> bool:
@@ -164,7 +174,16 @@ class Board:
     def patience_s(self) -> float | None:
         """How long until something has to be presumed; None when there is nothing to wait for."""
         until = [*self._left_alone.values(), *([] if self._away_at is None else [self._away_at])]
+        if self.session is not None:
+            until.append(self.session.silent_at_s)
         return max(0.0, min(until) - time.monotonic()) if until else None
+
+    def silent_s(self) -> float | None:
+        """Since when the adapter has said nothing, in seconds, if that is too long."""
+        now = time.monotonic()
+        if self.session is None or self.session.silent_at_s > now:
+            return None
+        return now - self.session.heard_s
 
     def left_alone(self) -> list[Call]:
         """Calls of which the PBX should have said by now what became of the customer."""

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -33,7 +34,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 
 from telephony_gateway.domain.pbx_commands import Command
-from telephony_gateway.domain.pbx_events import PbxEvent
+from telephony_gateway.domain.pbx_events import ConnectionLost, PbxEvent
 from telephony_gateway.domain.transitions import waiting_again
 from telephony_gateway.drivers.interface import Disconnected, Driver, DriverFactory, Endpoint
 from telephony_gateway.storage import queries
@@ -41,7 +42,8 @@ from telephony_gateway.usecases.board import Board
 from telephony_gateway.usecases.connect_call import connect_call
 from telephony_gateway.usecases.control_call import Action, Control, control_call
 from telephony_gateway.usecases.dial_number import Dial, dial_number
-from telephony_gateway.usecases.hear_pbx import EVENTS, hear_pbx
+from telephony_gateway.usecases.hear_adapter import EventsGiven, SnapshotGiven, hear_events, hear_snapshot
+from telephony_gateway.usecases.hear_pbx import EVENTS, hear_pbx, lose_connection
 from telephony_gateway.usecases.withdraw_assignment import withdraw_assignment
 
 log = logging.getLogger(__name__)
@@ -168,10 +170,13 @@ async def _one_round(own: Ownership, board: Board, driver: Driver, instance: str
     """Take what waits; False when there is nothing to own any more."""
     items = await own.intake.drain(GROUP_LIMIT, timeout_s=board.patience_s())
     if not items:
-        await _presume(own, board)
+        await _presume(own, board, instance)
         return True
     try:
-        return await _one_group(own, board, driver, instance, items)
+        goes_on = await _one_group(own, board, driver, instance, items)
+        if board.patience_s() == 0:  # others may never be silent for so long
+            await _presume(own, board, instance)
+        return goes_on
     except Exception as error:
         if _is_trouble_with_the_database(error):
             raise
@@ -191,10 +196,14 @@ async def _one_round(own: Ownership, board: Board, driver: Driver, instance: str
     return goes_on
 
 
-async def _presume(own: Ownership, board: Board) -> None:
+async def _presume(own: Ownership, board: Board, instance: str) -> None:
     """The PBX does not say what became of customers whose agents left: they wait. It says nothing at all: nobody can
     be reached until it is back."""
     async with own.transaction() as uow:
+        silent_s = board.silent_s()
+        if silent_s is not None:
+            lost = ConnectionLost(at=uow.now - timedelta(seconds=silent_s), reason=f"silent for {silent_s:.0f} s")
+            await lose_connection(uow, board, lost, instance)
         if board.presume_unreachable(uow):
             log.warning("the PBX is away for long", extra={"pbx": board.pbx.pbx_id, "devices": len(board.devices)})
         for call in board.left_alone():
@@ -240,7 +249,7 @@ async def _one_group(own: Ownership, board: Board, driver: Driver, instance: str
                     if id(item) in fresh:
                         await _deliver(own, uow, board, item)
                 case OwnerInput():
-                    await _ask(own, uow, board, item)
+                    await _ask(own, uow, board, driver, item, instance)
                 case _Reconfigured():
                     goes_on = await _reconfigure(uow, board) and goes_on
                 case DriverEnded():
@@ -280,13 +289,22 @@ async def _deliver(own: Ownership, uow: UnitOfWork, board: Board, delivery: Deli
         uow.cause = None
 
 
-async def _ask(own: Ownership, uow: UnitOfWork, board: Board, asked: OwnerInput) -> None:
+async def _ask(own: Ownership, uow: UnitOfWork, board: Board, driver: Driver, asked: OwnerInput, instance: str) -> None:
     try:
-        if asked.name == "dial":
-            call = await dial_number(uow, board, Dial.model_validate(asked.payload), asked.id)
-        else:
-            action: Action = asked.name  # type: ignore[assignment]
-            call = await control_call(uow, board, action, Control.model_validate(asked.payload), asked.id)
+        match asked.name:
+            case "snapshot":
+                snapshot = SnapshotGiven.model_validate(asked.payload)
+                answer = await hear_snapshot(uow, board, driver, snapshot, instance)
+            case "events":
+                events = EventsGiven.model_validate(asked.payload)
+                answer = await hear_events(uow, board, driver, events, instance)
+            case "dial":
+                call = await dial_number(uow, board, Dial.model_validate(asked.payload), asked.id)
+                answer = _receipt(call.call_id, asked.id, asked.name)
+            case _:
+                action: Action = asked.name  # type: ignore[assignment]
+                call = await control_call(uow, board, action, Control.model_validate(asked.payload), asked.id)
+                answer = _receipt(call.call_id, asked.id, asked.name)
     except Refused as refused:
         await own.refuse(uow, asked, refused)
     except ValidationError as error:
@@ -294,7 +312,7 @@ async def _ask(own: Ownership, uow: UnitOfWork, board: Board, asked: OwnerInput)
         first = error.errors(include_url=False)[0]
         await own.refuse(uow, asked, Invalid(first["msg"], ".".join(map(str, first["loc"])) or "body"))
     else:
-        await own.answer(uow, asked, _receipt(call.call_id, asked.id, asked.name))
+        await own.answer(uow, asked, answer)
 
 
 def _receipt(call_id: UUID, order_id: UUID, action: str) -> dict[str, Any]:
