@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from bench import assignments, bus, events, routing_core, work_items
+from bench import assignments, bus, events, routing_core, telephony, work_items
 from dev.ledger import AlreadyRunning
 from dev.processes import StartFailed
 from dev.servers import CannotProvide
@@ -21,6 +21,8 @@ SCALES = {
     "large": {"agents": 10_000, "profiles": 200, "queues": 500, "waiting": 100_000},
 }
 RATES = (20.0, 100.0)
+SIMULTANEOUS, QUICK_SIMULTANEOUS = 2_000, 100
+NEW_PER_S, QUICK_NEW_PER_S = 50.0, 20.0
 SECONDS, QUICK_SECONDS = 30.0, 5.0
 
 
@@ -52,8 +54,9 @@ def _options() -> argparse.Namespace:
         description="Measure how fast the system is, one part after the other on this machine. Prints JSON. Let nothing"
         " else run meanwhile.",
         epilog="bus: what RabbitMQ carries at most. events: from one service's outbox into another's inbox. routing:"
-        " decisions of its core on one core, and work items with storage and bus. assignments: the whole system, from"
-        " the PBX's event to the command to ring a phone.",
+        " decisions of its core on one core, and work items with storage and bus. telephony: the gateway's own share of"
+        " the time from a PBX's event to a phone's ringing, and how many calls one process carries. assignments: the"
+        " whole system, from the PBX's event to the command to ring a phone.",
     )
     parser.add_argument(
         "parts", nargs="*", metavar="PART", help=f"what to measure (all of {', '.join(_parts(quick=True))})"
@@ -72,6 +75,11 @@ def _parts(*, quick: bool) -> dict[str, Callable[[], Any]]:
         "bus": lambda: bus.run(4_000 if quick else 20_000),
         "events": lambda: events.run(4_000 if quick else 20_000),
         "routing": lambda: {"core": _core(quick=quick), "service": work_items.run(seconds)},
+        "telephony": lambda: telephony.run(
+            seconds,
+            simultaneous=QUICK_SIMULTANEOUS if quick else SIMULTANEOUS,
+            new_per_s=QUICK_NEW_PER_S if quick else NEW_PER_S,
+        ),
         "assignments": lambda: assignments.run(RATES[:1] if quick else RATES, seconds, highest=not quick),
     }
 

@@ -9,13 +9,14 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from telephony_gateway.virtual_pbx.control import ControlClient
 from telephony_gateway.virtual_pbx.core.scripts import Behaviour, CallerScript, Fixed
 from telephony_gateway.virtual_pbx.latency import percentiles
 
+from bench.arrivals import poisson
 from bench.machine import cpu_s, quiet
 from dev.demo.api import Api
 from dev.demo.centre import DID, ORG_PATH, PBX, TRUNK, WORKSPACE, agent_id, device_id, each
@@ -82,7 +83,7 @@ async def _set_up(system: System, api: Api, pbx: ControlClient, agents: int) -> 
 async def _one_rate(
     system: System, pbx: ControlClient, rate: float, seconds: float, chance: random.Random
 ) -> dict[str, Any]:
-    moments = list(_arrivals(rate, seconds, chance))
+    moments = list(poisson(rate, seconds, chance))
     before = (await pbx.stats())["counts"]
     seen = (await pbx.request("samples", kind="assignment", after=0, limit=1))["made"]
     with cpu_s(system) as cpu:
@@ -102,13 +103,6 @@ async def _one_rate(
         "cpu_ms_per_call": {name: round(used_s * 1000 / len(moments), 2) for name, used_s in cpu.items()},
         "sustained": connected == len(moments) and figures["p99"] <= SUSTAINED_P99_MS,
     }
-
-
-def _arrivals(rate: float, seconds: float, chance: random.Random) -> Iterator[float]:
-    at_s = chance.expovariate(rate)
-    while at_s < seconds:
-        yield at_s
-        at_s += chance.expovariate(rate)
 
 
 def _caller(chance: random.Random) -> CallerScript:

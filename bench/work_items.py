@@ -9,22 +9,18 @@ which the latency is from the publish of ``telephony.call.offered`` to the recei
 import asyncio
 import random
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from aio_pika.abc import AbstractIncomingMessage
-from cordboard_chassis.messaging.broker import Publisher, consuming_connection, message_headers
-from cordboard_chassis.messaging.deliveries import receive
-from cordboard_chassis.messaging.topology import exchange_of
-from cordboard_contracts import Envelope, EventData, names, new_id, parse
+from cordboard_contracts import EventData, new_id
 from cordboard_contracts.routing import Assignment, AssignmentOffered, WorkItemCompleted
 from cordboard_contracts.telephony import (
     AgentConnection,
     Call,
     CallAnswered,
     CallCleared,
+    CallEvent,
     CallOffered,
     CallState,
     ConnectionState,
@@ -33,7 +29,9 @@ from cordboard_contracts.telephony import (
 )
 from telephony_gateway.virtual_pbx.latency import percentiles
 
+from bench.arrivals import poisson
 from bench.machine import cpu_s, quiet
+from bench.partner import Partner
 from dev.demo.api import Api
 from dev.demo.centre import each
 from dev.system import System
@@ -58,7 +56,7 @@ async def _measure(system: System, seconds: float, chance: random.Random) -> dic
     async with _Gateway(system.amqp_url) as gateway:
         with cpu_s(system) as cpu:
             most = await gateway.keep_busy(AT_ONCE, seconds)
-        steady = await gateway.offer_at([*_arrivals(RATE, seconds, chance)])
+        steady = await gateway.offer_at([*poisson(RATE, seconds, chance)])
     figures = percentiles([round(latency_s * 1e6) for latency_s in steady])
     return {
         "agents": AGENTS,
@@ -87,41 +85,19 @@ async def _set_up(system: System) -> None:
         await each(range(AGENTS), seat)
 
 
-def _arrivals(rate: float, seconds: float, chance: random.Random) -> Iterator[float]:
-    at_s = chance.expovariate(rate)
-    while at_s < seconds:
-        yield at_s
-        at_s += chance.expovariate(rate)
-
-
-class _Gateway:
+class _Gateway(Partner):
     """Says what a gateway would, and hears what routing says to it."""
 
+    hears = (AssignmentOffered, WorkItemCompleted)
+
     def __init__(self, amqp_url: str) -> None:
-        self._url = amqp_url
-        self._publisher = Publisher(amqp_url)
+        super().__init__(amqp_url)
         self._calls: dict[UUID, Call] = {}
         self._offered_s: dict[UUID, float] = {}
         self._latencies: list[float] = []
         self._done = 0
         self._room: asyncio.Semaphore | None = None
         self._idle = asyncio.Event()
-
-    async def __aenter__(self) -> "_Gateway":
-        await self._publisher.connect()
-        self._connection = consuming_connection(self._url)
-        connection = await self._connection.__aenter__()
-        async with connection.channel() as channel:
-            queue = await channel.declare_queue("bench.gateway", durable=True, arguments={"x-queue-type": "quorum"})
-            for message in (AssignmentOffered, WorkItemCompleted):
-                await queue.bind(names.events_exchange("routing"), message.type)
-        self._receiving = asyncio.create_task(receive(connection, "bench.gateway", 500, self._hear))
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        self._receiving.cancel()
-        await self._connection.__aexit__(None, None, None)
-        await self._publisher.close()
 
     async def keep_busy(self, at_once: int, seconds: float) -> int:
         """So many calls under way at any time; how many were completed in that time."""
@@ -172,8 +148,8 @@ class _Gateway:
         self._offered_s[call_id] = time.monotonic()
         await self._say(CallOffered(call=call), 1)
 
-    async def _hear(self, message: AbstractIncomingMessage) -> None:
-        data = parse(message.type or "", message.body).data
+    async def hear(self, data: EventData) -> None:
+        """See `Partner.hear`."""
         if isinstance(data, AssignmentOffered) and data.work_item.call is not None:
             self._latencies.append(time.monotonic() - self._offered_s.pop(data.work_item.call.call_id))
             await self._answer_and_clear(self._calls[data.work_item.call.call_id], data.assignment)
@@ -183,7 +159,6 @@ class _Gateway:
             self._idle.set()
             if self._room is not None:
                 self._room.release()
-        await message.ack()
 
     async def _answer_and_clear(self, call: Call, assignment: Assignment) -> None:
         now = datetime.now(UTC)
@@ -206,22 +181,5 @@ class _Gateway:
         end = {"state": CallState.CLEARED, "cleared_at": now, "cleared_by": Party.CUSTOMER, "connections": (over,)}
         await self._say(CallCleared(call=answered.model_copy(update=end)), 3)
 
-    async def _say(self, data: EventData, sequence: int) -> None:
-        call: Call = data.call  # type: ignore[attr-defined]
-        envelope: Envelope[Any] = Envelope.of(
-            data,
-            source="/telephony",
-            subject=call.call_id,
-            sequence=sequence,
-            orgpath=ORG_PATH,
-            workspace=WORKSPACE,
-        )
-        await self._publisher.publish(
-            envelope.to_json(),
-            exchange=exchange_of(envelope.type),
-            routing_key=envelope.type,
-            message_id=str(envelope.id),
-            message_type=envelope.type,
-            headers=message_headers(workspace=WORKSPACE, pbx=None, traceparent=None),
-            mandatory=False,
-        )
+    async def _say(self, data: CallEvent, sequence: int) -> None:
+        await self.say(data, subject=data.call.call_id, sequence=sequence, org_path=ORG_PATH, workspace=WORKSPACE)
