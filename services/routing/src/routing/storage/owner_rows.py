@@ -163,39 +163,37 @@ _FIGURE_COLUMNS = {
 _FIGURE_KEY = ("workspace_id", "queue_id", "org_path", "begins_at")
 
 
-def _source(columns: dict[str, str], parameter: str = "rows") -> str:
+def _source(columns: dict[str, str], placeholder: str = ":rows") -> str:
     typed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
-    return f"json_to_recordset(CAST(:{parameter} AS json)) AS given ({typed})"
+    return f"json_to_recordset(CAST({placeholder} AS json)) AS given ({typed})"
 
 
 def _upsert(
-    table: str, columns: dict[str, str], key: Iterable[str], fixed: Iterable[str] = (), parameter: str = "rows"
+    table: str, columns: dict[str, str], key: Iterable[str], fixed: Iterable[str] = (), placeholder: str = ":rows"
 ) -> str:
     names = ", ".join(columns)
     changing = [name for name in columns if name not in {*key, *fixed}]
     updates = ", ".join(f"{name} = excluded.{name}" for name in changing)
     return (
-        f"INSERT INTO {table} ({names}) SELECT {names} FROM {_source(columns, parameter)}"
+        f"INSERT INTO {table} ({names}) SELECT {names} FROM {_source(columns, placeholder)}"
         f" ON CONFLICT ({', '.join(key)}) DO UPDATE SET {updates}"
     )
 
 
 # Everything that a call changes, in one statement: on this path each round trip counts.
-_WRITE_WORK = text(
-    f"""
-    WITH works AS ({_upsert("work_items", _WORK_COLUMNS, ["work_item_id"], _WORK_FIXED, "works")}),
-    placed AS ({_upsert("assignments", _ASSIGNMENT_COLUMNS, ["assignment_id"], _ASSIGNMENT_FIXED, "placed")}),
+_WRITE_WORK = f"""
+    WITH works AS ({_upsert("work_items", _WORK_COLUMNS, ["work_item_id"], _WORK_FIXED, "%(works)s")}),
+    placed AS ({_upsert("assignments", _ASSIGNMENT_COLUMNS, ["assignment_id"], _ASSIGNMENT_FIXED, "%(placed)s")}),
     statuses AS (
         UPDATE agents SET {", ".join(f"{name} = given.{name}" for name in _STATUS_COLUMNS if name != "agent_id")}
-        FROM {_source(_STATUS_COLUMNS, "statuses")}
-        WHERE agents.agent_id = given.agent_id AND agents.agent_id = ANY(CAST(:status_ids AS text[]))
+        FROM {_source(_STATUS_COLUMNS, "%(statuses)s")}
+        WHERE agents.agent_id = given.agent_id AND agents.agent_id = ANY(CAST(%(status_ids)s AS text[]))
     )
     INSERT INTO queue_intervals ({", ".join(_FIGURE_COLUMNS)})
-    SELECT {", ".join(_FIGURE_COLUMNS)} FROM {_source(_FIGURE_COLUMNS, "figures")}
+    SELECT {", ".join(_FIGURE_COLUMNS)} FROM {_source(_FIGURE_COLUMNS, "%(figures)s")}
     ON CONFLICT ({", ".join(_FIGURE_KEY)}) DO UPDATE SET
     {", ".join(f"{n} = queue_intervals.{n} + excluded.{n}" for n in _FIGURE_COLUMNS if n not in _FIGURE_KEY)}
     """
-)
 # An id that another workspace took meanwhile is a unique violation of this statement's own insert, not an update.
 _WRITE_PROFILES = text(
     _upsert("agents", _PROFILE_COLUMNS, ["agent_id"], ["workspace_id"])
@@ -271,7 +269,7 @@ async def write(uow: UnitOfWork, workspace_id: str, changes: Changes) -> None:
         if entry.agent_id not in changes.profiles and entry.agent_id not in changes.removed_agents
     ]
     if changes.works or changes.placed or statuses:
-        await uow.execute(
+        await uow.execute_directly(
             _WRITE_WORK,
             {
                 "works": _json(_work_row(workspace_id, work) for work in changes.works.values()),

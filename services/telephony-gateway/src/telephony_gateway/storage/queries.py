@@ -23,13 +23,12 @@ from telephony_gateway.storage.tables import adapter_commands as waiting_command
 from telephony_gateway.storage.tables import agents, calls, devices, pbxs
 
 # Rows travel as one JSON document: that is quicker to write than arrays of texts full of quotes.
-_WRITE_CALLS = sa.text(
-    """
+_WRITE_CALLS = """
     INSERT INTO calls (call_id, pbx_id, workspace, org_path, direction, state, from_number, agent_ids, offered_at,
                        cleared_at, version, body)
     SELECT call_id, pbx_id, workspace, org_path, direction, state, from_number, string_to_array(agent_ids, ','),
            offered_at, cleared_at, version, CAST(body AS jsonb)
-    FROM json_to_recordset(CAST(:rows AS json)) AS c (
+    FROM json_to_recordset(CAST(%(rows)s AS json)) AS c (
         call_id uuid, pbx_id text, workspace text, org_path text, direction text, state text, from_number text,
         agent_ids text, offered_at timestamptz, cleared_at timestamptz, version bigint, body text
     )
@@ -38,7 +37,6 @@ _WRITE_CALLS = sa.text(
         version = excluded.version, body = excluded.body
     WHERE calls.version < excluded.version
     """
-)
 _WRITE_DEVICES = sa.text(
     """
     INSERT INTO devices (pbx_id, device_id, workspace, org_path, state, told, changed_at, version)
@@ -299,7 +297,7 @@ async def write_calls(uow: UnitOfWork, changed: Iterable[Call]) -> None:
     """Calls as they are now, in one statement."""
     rows = list(changed)
     if rows:
-        await uow.execute(
+        await uow.execute_directly(
             _WRITE_CALLS,
             {
                 "rows": _document(
