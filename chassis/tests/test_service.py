@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from cordboard_chassis import ownership
 from cordboard_chassis.database import Database
+from cordboard_chassis.messaging.consumer import database_is_away
 from cordboard_chassis.service import Service
 from cordboard_chassis.settings import ServiceSettings
 from cordboard_chassis.testing.bus import TestBus
@@ -13,6 +14,7 @@ from cordboard_chassis.testing.deployment import Deployment, eventually, rows
 from cordboard_contracts.accounts import RegisterCustomer
 from sample.app import build
 from sample.words import counters, lead
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 
@@ -117,3 +119,18 @@ async def test_what_is_owned_stays_owned_while_new_owners_cannot_be_looked_for(d
     await eventually(lambda: looks > 3)
     assert await session() == before
     assert (await sample.client().post("/v1/workspaces/north/counters", json=body)).json()["value"] == 2
+
+
+async def test_what_runs_past_sqlalchemy_fails_like_all_else(deploy: Deployment) -> None:
+    database = (await deploy(build, ServiceSettings)).database
+    for statement, gone in (
+        ("SELECT 1 / %(by)s", False),
+        ("SELECT pg_terminate_backend(pg_backend_pid() + %(by)s)", True),
+    ):
+        with pytest.raises(DBAPIError) as failed:
+            async with database.transaction() as uow:
+                await uow.execute_directly(statement, {"by": 0})
+        assert failed.value.connection_invalidated is gone
+        assert database_is_away(failed.value) is gone
+        async with database.transaction() as uow:
+            assert await uow.execute_directly("SELECT %(one)s::int", {"one": 1}) == [(1,)]
