@@ -19,6 +19,7 @@ from routing.announcements import agent_changed, announcement_of
 from routing.domain import calendars
 from routing.domain.rules import Hours, RuleSet
 from routing.domain.times import milliseconds, moment
+from routing.domain.waits import Waits
 
 MAX_CLOSED = 20_000
 """Items over since the owner began that are remembered, so that most late messages need no look-up."""
@@ -180,6 +181,10 @@ class Work:
     accepted_at: datetime | None = None
     ended_at: datetime | None = None
     outcome: str | None = None
+    joined_at: int | None = None
+    """Since when (ms) it waits in its line, as far as its present owner saw; this and the next are not stored."""
+    expected_ms: int | None = None
+    """How long it was then expected to wait."""
 
     @property
     def item_id(self) -> str:
@@ -272,6 +277,8 @@ class Changes:
     announcements: list[Announcement] = field(default_factory=list)
     heard: dict[str, Envelope[Any] | None] = field(default_factory=dict)
     """Agents that others shall hear of, and why."""
+    waits: list[tuple[int, int]] = field(default_factory=list)
+    """(expected, really waited), ms, of what was offered after it waited."""
 
 
 class LiveWorkspace:
@@ -303,6 +310,7 @@ class LiveWorkspace:
         }
         self._closed: OrderedDict[UUID, None] = OrderedDict()
         self.engine = self._engine(token)
+        self.waits = Waits()
         self.changes = Changes()
         self.now = 0
         self.cause: Envelope[Any] | None = None
@@ -482,6 +490,7 @@ class LiveWorkspace:
             case core.ItemQueued(item, avoid, avoid_until):
                 work = self._changed(item)
                 work.state, work.avoid, work.avoid_until = "waiting", avoid, avoid_until
+                self._expect(work)
                 self._announce(effect, work)
             case core.ItemChanged(item):
                 self._changed(item)
@@ -545,6 +554,7 @@ class LiveWorkspace:
         match effect:
             case core.AssignmentOffered():
                 work.state = "offered"
+                self._compare(work)
             case core.AssignmentAccepted():
                 assert assignment.accepted_at is not None
                 work.state = "accepted"
@@ -559,6 +569,22 @@ class LiveWorkspace:
         self.touch(work)
         self.changes.placed[assignment.assignment_id] = placed
         self._announce(effect, work, placed)
+
+    def _expect(self, work: Work) -> None:
+        """It begins to wait: behind all of its line, as nearly all do."""
+        if work.preferred_until is None:
+            item_id = work.item_id
+            line = self.engine.line_of(item_id)
+            work.joined_at, work.expected_ms = self.now, self.waits.expected_ms(line, self.engine.beside(item_id))
+
+    def _compare(self, work: Work) -> None:
+        """It has waited: was it as expected?"""
+        if work.joined_at is None:
+            return
+        self.waits.departed(self.engine.line_of(work.item_id), work.joined_at, work.expected_ms, self.now)
+        if work.expected_ms is not None:
+            self.changes.waits.append((work.expected_ms, self.now - work.joined_at))
+        work.joined_at = work.expected_ms = None
 
     def _count_accepted(self, work: Work, accepted_at: int) -> None:
         if work.accepted_at is not None:

@@ -24,6 +24,12 @@ GROUP = Histogram(
     buckets=(1, 2, 5, 10, 20, 50, 100, 200),
 )
 WAITING = Gauge("cordboard_routing_waiting", "Work items that wait for an agent.", ("workspace",))
+ERROR = Histogram(
+    "cordboard_routing_wait_error_seconds",
+    "How much longer (negative: shorter) an item waited for its first offer than was expected when it began to wait.",
+    ("workspace",),
+    buckets=(-300, -120, -60, -30, -10, -5, 0, 5, 10, 30, 60, 120, 300),
+)
 
 FIRST_LOOK_S = 1.0
 """How long a new owner waits for messages that lie there before it takes offers for expired."""
@@ -41,6 +47,8 @@ def owning(group_limit: int) -> Callable[[Ownership], Coroutine[Any, Any, None]]
             items = await own.intake.drain(group_limit, timeout_s=wait_s)
             live = await _carry_out(own, live, items)
             GROUP.labels(own.owner_id).observe(len(items))
+            for expected_ms, waited_ms in live.changes.waits:
+                ERROR.labels(own.owner_id).observe((waited_ms - expected_ms) / 1000)
             WAITING.labels(own.owner_id).set(live.engine.waiting())
             wait_s = live.wait_s(datetime.now(UTC))
 

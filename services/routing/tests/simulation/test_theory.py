@@ -4,6 +4,7 @@ Every bound is the run's own confidence interval (99.9 %), which must be narrow 
 fixed: what passes once passes always, until the engine or the simulation changes.
 """
 
+import math
 from itertools import permutations
 from typing import Any
 
@@ -61,6 +62,15 @@ def test_erlang_c(calls: int) -> None:
     check(figures(results)["delayed_share"], exact.delayed, 0.23 * precision)
     check(figures(results)["wait_s"], exact.wait * 60, 0.8 * precision)
     check(results.groups["agents"]["occupancy"], 0.96, 0.027 * precision)
+    # What is foreseen when a wait begins. With n ahead it is a sum of n + 1 exponential times of mean 60 / 50 s, and n
+    # is geometric: who knows n and the rate and expects the mean is wrong by 4.254 s (of 30 s), on average. Ours has to
+    # learn the rate; as that seems slowest when the line is longest, it expects a little too much.
+    least = sum(
+        0.04 * 0.96 ** (k - 1) * 2 * math.exp(k * math.log(k) - k - math.lgamma(k)) * 60 / 50 for k in range(1, 600)
+    )
+    assert least == pytest.approx(4.254, abs=5e-4)
+    assert figures(results)["wait_error_absolute_s"].mean == pytest.approx(1.1 * least, rel=0.2)
+    assert -0.05 * 30 < figures(results)["wait_error_s"].mean < 0
 
 
 @pytest.mark.parametrize("calls", [60_000, pytest.param(500_000, marks=NIGHTLY)])

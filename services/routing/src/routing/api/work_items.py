@@ -131,6 +131,20 @@ class AssignBody(Body):
     patience_s: int = Field(default=300, ge=0, le=86_400, description="How long a call waits for this agent alone.")
 
 
+class WaitView(BaseModel):
+    """What a waiting item has before it; all null when it does not wait."""
+
+    position: int | None = Field(
+        default=None, description="1 is next among those that wait for the same kind, skills and territory."
+    )
+    expected_s: float | None = Field(
+        default=None, description="Null also before anything that waited in this line was offered to an agent."
+    )
+    error_s: float | None = Field(
+        default=None, description="By how much such expectations were wrong lately, in the mean."
+    )
+
+
 def work_item_view(row: Row[Any]) -> WorkItemView:
     """A row of work_items."""
     fields = dict(row._mapping)
@@ -203,6 +217,29 @@ async def explain_work_item(request: Request, caller: Leader, database: Db, work
         assignments=[AssignmentSummary.model_validate(each, from_attributes=True) for each in made],
         **chances,
     )
+
+
+@router.get("/{work_item_id}/wait")
+async def expect_wait(request: Request, caller: Leader, database: Db, work_item_id: UUID) -> WaitView:
+    """Where a waiting item stands, and how long it will still wait until it is offered to an agent."""
+    row = await _visible(database, caller, work_item_id)
+    expected: dict[str, Any] = {}
+    if row.ended_at is None:
+        try:
+            expected = await ask_owner(
+                request,
+                caller,
+                database,
+                kind="workspace",
+                owner_id=row.workspace_id,
+                name="expect_wait",
+                payload={"work_item_id": str(work_item_id)},
+                key=None,
+            )
+        except Refused as refused:
+            if refused.code != "item-not-open":  # it ended just now
+                raise
+    return WaitView(**expected)
 
 
 @router.post("/{work_item_id}/cancel")

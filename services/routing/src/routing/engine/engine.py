@@ -14,7 +14,7 @@ from routing.engine.effects import (
     QueueChanged,
     QueueRemoved,
 )
-from routing.engine.explain import Explanation, explain
+from routing.engine.explain import Explanation, ahead_of, explain
 from routing.engine.floor import Floor
 from routing.engine.inputs import (
     AcceptAssignment,
@@ -50,6 +50,7 @@ from routing.engine.model import (
     Miss,
     Mode,
     QueueConfig,
+    Requirement,
     Settings,
     Snapshot,
 )
@@ -170,6 +171,23 @@ class Engine:
     def assignment_of(self, item_id: str) -> Assignment | None:
         """The open assignment of an open item; None while it waits. Raises: ItemNotOpen."""
         return self._open(item_id).assignment
+
+    def line_of(self, item_id: str) -> tuple[int, Requirement]:
+        """What an open item asks for now; what waits for the same stands in one line. Raises: ItemNotOpen."""
+        demand = self._open(item_id).demand
+        return demand.kind, demand.requirement
+
+    def beside(self, item_id: str) -> int:
+        """How many others wait in an open item's line; 0 when it does not wait. Raises: ItemNotOpen."""
+        line = self._open(item_id).line
+        return 0 if line is None else line.count - 1
+
+    def ahead(self, item_id: str) -> int | None:
+        """How many of its line go before it; None unless it waits. Looks at all of the line: on demand only.
+
+        Raises: ItemNotOpen.
+        """
+        return ahead_of(self._open(item_id))
 
     def waiting(self) -> int:
         """How many items wait."""

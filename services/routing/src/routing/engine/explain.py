@@ -57,12 +57,19 @@ def explain(floor: Floor, work: WorkEntry, now: int) -> Explanation:
     ]
     preferred = work.item.preferred_agent
     candidates.sort(key=lambda c: (bool(c.obstacles), c.agent_id != preferred, c.key))
-    place = work.place
-    waiting = [other for other in work.line.places if other[2].place is other] if work.line is not None else []
-    ahead = sum(other < place for other in waiting) if place is not None else 0
     queue = floor.queues[work.item.queue]
-    step, due = (next_step(work.item, queue), next_step_at(work.item, queue)) if place is not None else (None, None)
-    return Explanation(work.item.item_id, work.state, ahead, tuple(candidates), work.demand.requirement, step, due)
+    waits = work.place is not None
+    step, due = (next_step(work.item, queue), next_step_at(work.item, queue)) if waits else (None, None)
+    asked, ahead = work.demand.requirement, ahead_of(work) or 0
+    return Explanation(work.item.item_id, work.state, ahead, tuple(candidates), asked, step, due)
+
+
+def ahead_of(work: WorkEntry) -> int | None:
+    """How many of its line go before an item; None unless it waits. Looks at all of that line."""
+    place, line = work.place, work.line
+    if place is None or line is None:
+        return None
+    return sum(other < place for other in line.places if other[2].place is other)
 
 
 def _obstacles(floor: Floor, work: WorkEntry, agent: AgentEntry, now: int) -> Iterator[str]:

@@ -31,6 +31,8 @@ _SHOWN = (
     "wait_of_served_p50_s",
     "wait_of_served_p90_s",
     "wait_of_served_p99_s",
+    "wait_error_s",
+    "wait_error_absolute_s",
     "service_level",
     "service_level_abandoned_ignored",
     "service_level_abandoned_good",

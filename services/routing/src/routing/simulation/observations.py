@@ -23,6 +23,9 @@ class Tally:
     served_waits_ms: "array[int]" = field(default_factory=lambda: array("q"))
     abandoned_waits_ms: "array[int]" = field(default_factory=lambda: array("q"))
 
+    wait_errors_ms: "array[int]" = field(default_factory=lambda: array("q"))
+    """Wait less what was expected when it began, of those served who waited; see ``domain.waits``."""
+
     @property
     def unfinished(self) -> int:
         """Still waiting when the simulation was cut off."""
@@ -39,6 +42,7 @@ def merged(tallies: Sequence[Tally]) -> Tally:
         total.delayed += tally.delayed
         total.served_waits_ms.extend(tally.served_waits_ms)
         total.abandoned_waits_ms.extend(tally.abandoned_waits_ms)
+        total.wait_errors_ms.extend(tally.wait_errors_ms)
     return total
 
 

@@ -145,6 +145,8 @@ class _Measures:
         abandoned_s = [sum(part.abandoned_waits_ms) / 1000 for part in parts]
         good = [self._in_time(part.served_waits_ms) for part in parts]
         gone = [self._in_time(part.abandoned_waits_ms) for part in parts]
+        wrong = [part.wait_errors_ms for part in parts]
+        compared = [len(errors) for errors in wrong]
         counts: Mapping[str, Sequence[int]] = {
             "offered": offered,
             "retried": [part.retried for part in parts],
@@ -160,6 +162,8 @@ class _Measures:
             "wait_s": (_sums(served_s, abandoned_s), _sums(served, abandoned)),
             "wait_of_served_s": (served_s, served),
             "wait_of_abandoned_s": (abandoned_s, abandoned),
+            "wait_error_s": ([sum(errors) / 1000 for errors in wrong], compared),
+            "wait_error_absolute_s": ([sum(map(abs, errors)) / 1000 for errors in wrong], compared),
             "service_level": (good, entered),
             "service_level_abandoned_ignored": (good, [e - g for e, g in zip(entered, gone, strict=True)]),
             "service_level_abandoned_good": (_sums(good, gone), entered),

@@ -10,6 +10,7 @@ from itertools import count
 from random import Random
 from typing import Any
 
+from routing.domain.waits import Waits
 from routing.engine import (
     AcceptAssignment,
     AgentChanged,
@@ -39,7 +40,7 @@ Staffing = Mapping[str, Sequence[int]]
 class _Caller:
     """A call that is in the centre."""
 
-    __slots__ = ("arrived", "item_id", "kind", "queued", "services_ms", "tally")
+    __slots__ = ("arrived", "expected_ms", "item_id", "joined", "kind", "queued", "services_ms", "tally")
 
     def __init__(self, item_id: str, kind: "_Kind", arrived: int, services_ms: list[int], tally: Tally) -> None:
         self.item_id = item_id
@@ -48,6 +49,10 @@ class _Caller:
         self.services_ms = services_ms
         self.tally = tally
         self.queued = False
+        self.joined = arrived
+        """When the wait began,"""
+        self.expected_ms: int | None = None
+        """and how long it was expected to be."""
 
 
 class _Kind:
@@ -135,6 +140,7 @@ class _World:
         self._agents: dict[str, _Agent] = {}
         self._rosters: dict[str, list[str]] = {name: [] for name in scenario.groups}
         self._callers: dict[str, _Caller] = {}
+        self._waits = Waits()
         self._lines = 0
         """Calls that are here."""
         self._waiting = 0
@@ -258,15 +264,18 @@ class _World:
             elif kind is AssignmentCompleted:
                 self._part(effect, now)  # type: ignore[arg-type]
             elif kind is ItemQueued:
-                self._queue(self._callers[effect.item.item_id])  # type: ignore[union-attr]
+                self._queue(self._callers[effect.item.item_id], now)  # type: ignore[union-attr]
             elif kind is AgentChanged and self._has_wrap_up:
                 self._note_wrap_up(effect, now)  # type: ignore[arg-type]
 
-    def _queue(self, caller: _Caller) -> None:
+    def _queue(self, caller: _Caller, now: int) -> None:
         """The caller waits; who only goes to another queue did already."""
         if not caller.queued:
             caller.queued = True
+            caller.joined = now
             self._waiting += caller.kind.takes_line
+            ahead = self._engine.beside(caller.item_id)
+            caller.expected_ms = self._waits.expected_ms(self._engine.line_of(caller.item_id), ahead)
 
     def _serve(self, accepted: AssignmentAccepted, now: int) -> None:
         assignment = accepted.assignment
@@ -274,6 +283,10 @@ class _World:
         if caller.queued:
             caller.queued = False
             self._waiting -= caller.kind.takes_line
+            line = self._engine.line_of(caller.item_id)
+            self._waits.departed(line, caller.joined, caller.expected_ms, now)
+            if caller.expected_ms is not None:
+                caller.tally.wait_errors_ms.append(now - caller.joined - caller.expected_ms)
         caller.tally.served_waits_ms.append(now - caller.arrived)
         agent = self._agents[assignment.agent_id]
         agent.clock.advance(now)

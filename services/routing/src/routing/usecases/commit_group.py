@@ -26,6 +26,7 @@ from routing.usecases.change_workspace import change_workspace
 from routing.usecases.complete_assignment import complete_assignment
 from routing.usecases.decline_assignment import decline_assignment
 from routing.usecases.end_wrap_up import end_wrap_up
+from routing.usecases.expect_wait import expect_wait
 from routing.usecases.explain_work_item import explain_work_item
 from routing.usecases.extend_wrap_up import extend_wrap_up
 from routing.usecases.note_device import note_device
@@ -73,6 +74,7 @@ _INPUTS: dict[str, InputHandler] = {
     "complete_assignment": complete_assignment,
     "decline_assignment": decline_assignment,
     "end_wrap_up": end_wrap_up,
+    "expect_wait": expect_wait,
     "explain_work_item": explain_work_item,
     "extend_wrap_up": extend_wrap_up,
     "publish_rules": publish_rules,
@@ -85,6 +87,10 @@ _INPUTS: dict[str, InputHandler] = {
     "see_desktop": see_desktop,
     "set_agent_mode": set_agent_mode,
 }
+
+
+_QUESTIONS = {"expect_wait", "explain_work_item"}
+"""Inputs that change nothing."""
 
 
 async def commit_group(
@@ -216,7 +222,7 @@ def _carry_out(live: LiveWorkspace, given: OwnerInput, known: _Known) -> dict[st
             answer = _INPUTS[given.name](live, given.payload, given.caller)
     except Refused as refused:
         return refused
-    if given.caller["agent_id"] is None and given.name != "explain_work_item":
+    if given.caller["agent_id"] is None and given.name not in _QUESTIONS:
         live.changes.audit.append((given.name, given.caller["subject"], given.payload))
     return answer
 
