@@ -3,8 +3,9 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 from aio_pika.exceptions import AMQPException
@@ -35,9 +36,10 @@ class Delivery:
         self._message = message
         self._publisher = publisher
 
-    async def ack(self) -> None:
-        """It is done. When the connection is gone it comes again, and the inbox knows it."""
-        await _settle(self._message)
+    @property
+    def message(self) -> AbstractIncomingMessage:
+        """As it came."""
+        return self._message
 
     async def fail(self, error: BaseException) -> None:
         """Try again later, the fifth time park it. Returns when one of them is safe."""
@@ -57,7 +59,7 @@ class Acknowledgements:
         """Begin with these; first waits until those before are done."""
         if self._task is not None:
             await self._task
-        self._task = asyncio.create_task(_acknowledge(deliveries))
+        self._task = asyncio.create_task(_settle([delivery.message for delivery in deliveries]))
 
     async def stop(self) -> None:
         """Give up what is not done."""
@@ -65,9 +67,31 @@ class Acknowledgements:
             await cancel(self._task)
 
 
-async def _acknowledge(deliveries: Sequence[Delivery]) -> None:
-    for delivery in deliveries:
-        await delivery.ack()
+class Settled:
+    """What of a channel's deliveries is settled: all up to a tag, and some beyond it.
+
+    Tags count up by one within a channel (AMQP 0-9-1, basic.deliver; RabbitMQ begins with 1), so a group of messages is
+    mostly acknowledged with one frame.
+    """
+
+    def __init__(self) -> None:
+        self._all_until = 0
+        self._beyond: set[int] = set()
+
+    def add(self, tags: Collection[int]) -> list[tuple[int, bool]]:
+        """These are settled. What to acknowledge: (tag, whether that stands for all before it too)."""
+        self._beyond.update(tags)
+        while self._all_until + 1 in self._beyond:
+            self._all_until += 1
+            self._beyond.discard(self._all_until)
+        # Not the last that is settled: only what is still unacknowledged may be named.
+        last = max((tag for tag in tags if tag <= self._all_until), default=None)
+        said = [] if last is None else [(last, True)]
+        return said + [(tag, False) for tag in sorted(tags) if tag > self._all_until]
+
+
+_settled: WeakKeyDictionary[Any, Settled] = WeakKeyDictionary()
+"""By channel."""
 
 
 class Intake:
@@ -161,12 +185,19 @@ def taking_into(
     return take
 
 
-async def _settle(message: AbstractIncomingMessage) -> None:
-    try:
-        await message.ack()
-    except (AMQPException, OSError, RuntimeError) as error:
-        end_if_cancelled()
-        log.info("acknowledgement lost, the message will come again", extra={"error": str(error)[:200]})
+async def _settle(messages: Sequence[AbstractIncomingMessage]) -> None:
+    """They are done. When their connection is gone they come again, and the inbox knows them."""
+    by_channel: dict[Any, dict[int, AbstractIncomingMessage]] = {}
+    for message in messages:
+        if message.delivery_tag is not None:
+            by_channel.setdefault(message.channel, {})[message.delivery_tag] = message
+    for channel, tagged in by_channel.items():
+        try:
+            for tag, multiple in _settled.setdefault(channel, Settled()).add(tagged):
+                await tagged[tag].ack(multiple)
+        except (AMQPException, OSError, RuntimeError) as error:
+            end_if_cancelled()
+            log.info("acknowledgement lost, the messages will come again", extra={"error": str(error)[:200]})
 
 
 async def _set_back(publisher: Publisher, queue: str, message: AbstractIncomingMessage, error: BaseException) -> None:
@@ -213,7 +244,7 @@ async def _republish(
         except NotPublished as error:
             log.warning("cannot set a message back, trying again", extra={"error": str(error)[:200]})
             await asyncio.sleep(REPUBLISH_PAUSE_S)
-    await _settle(message)
+    await _settle([message])
 
 
 def _attempts(message: AbstractIncomingMessage) -> int:
