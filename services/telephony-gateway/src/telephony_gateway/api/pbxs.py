@@ -14,6 +14,7 @@ from sqlalchemy import Row
 
 from telephony_gateway.api.access import Administrator, Leader
 from telephony_gateway.api.fields import PbxId, Workspace
+from telephony_gateway.domain.dialling import DialLimit
 from telephony_gateway.domain.lines import Pbx, Trunk
 from telephony_gateway.storage import queries
 from telephony_gateway.usecases.configure_pbx import configure_pbx
@@ -53,6 +54,18 @@ class TrunkBody(Body):
     org_path: Annotated[OrgPath | None, Field(description="Instead of the PBX's; within it.")] = None
 
 
+class DialLimitBody(Body):
+    """The most that one agent, or one branch, may dial; counted over all PBXs. At least one of both is limited."""
+
+    per: Literal["agent", "branch"]
+    org_path: Annotated[OrgPath, Field(description="For calls of this part of the organisation.")]
+    calls: Annotated[int | None, Field(ge=0, le=100_000, description="Begun within `interval_s`, answered or not.")] = (
+        None
+    )
+    interval_s: Annotated[int, Field(ge=1, le=86_400, description="Seconds.")] = 3600
+    simultaneous: Annotated[int | None, Field(ge=0, le=10_000, description="That are not over.")] = None
+
+
 class PbxBody(Body):
     """How a PBX is reached and what belongs to it."""
 
@@ -70,6 +83,10 @@ class PbxBody(Body):
             description="Beginnings of the E.164 numbers that agents may dial; nobody dials out without any.",
             examples=[["+86"]],
         ),
+    ]
+    outbound_limits: Annotated[
+        list[DialLimitBody],
+        Field(default_factory=list, max_length=200, description="How much may be dialled; each must hold."),
     ]
 
 
@@ -93,6 +110,7 @@ class PbxView(BaseModel):
     trunks: list[TrunkBody]
     enabled: bool
     outbound_prefixes: list[str]
+    outbound_limits: list[DialLimitBody]
     connection: ConnectionView
     version: int = Field(description="Grows with each change of the configuration; also the `ETag`.")
 
@@ -109,6 +127,7 @@ class PbxView(BaseModel):
             trunks=[TrunkBody.model_validate(trunk) for trunk in row.trunks],
             enabled=row.enabled,
             outbound_prefixes=row.outbound_prefixes,
+            outbound_limits=[DialLimitBody.model_validate(limit) for limit in row.outbound_limits],
             connection=ConnectionView(
                 state=state if row.enabled else "disabled",
                 since=row.connection_since,
@@ -147,6 +166,7 @@ async def put_pbx(
         trunks=tuple(Trunk(**{**trunk.model_dump(), "dids": tuple(trunk.dids)}) for trunk in body.trunks),
         enabled=body.enabled,
         outbound_prefixes=tuple(body.outbound_prefixes),
+        outbound_limits=tuple(DialLimit(**limit.model_dump()) for limit in body.outbound_limits),
     )
     async with database.transaction(caller.org_path) as uow:
         created = await configure_pbx(uow, pbx, if_match, request.app.state.drivers)

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from telephony_gateway.domain.dialling import DialLimit
+
 
 @dataclass(frozen=True)
 class Trunk:
@@ -34,6 +36,7 @@ class Pbx:
     enabled: bool = True
     outbound_prefixes: tuple[str, ...] = ()
     """Beginnings of E.164 numbers that may be dialled (``+86``); none: nobody dials out."""
+    outbound_limits: tuple[DialLimit, ...] = ()
     version: int = 0
 
     def may_dial(self, number: str) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from telephony_gateway.domain.call import Call
 from telephony_gateway.domain.devices import Device
+from telephony_gateway.domain.dialling import Dialled, DialLimit
 from telephony_gateway.domain.lines import Pbx, Trunk
 from telephony_gateway.domain.words import DeviceState
 from telephony_gateway.storage import call_json
@@ -93,6 +94,7 @@ def to_pbx(row: Row[Any]) -> Pbx:
         trunks=tuple(Trunk(**{**trunk, "dids": tuple(trunk["dids"])}) for trunk in row.trunks),
         enabled=row.enabled,
         outbound_prefixes=tuple(row.outbound_prefixes),
+        outbound_limits=tuple(DialLimit(**limit) for limit in row.outbound_limits),
         version=row.version,
     )
 
@@ -178,6 +180,7 @@ def _pbx_columns(pbx: Pbx, now: datetime) -> dict[str, Any]:
         "org_path": pbx.org_path,
         "trunks": [asdict(trunk) for trunk in pbx.trunks],
         "outbound_prefixes": list(pbx.outbound_prefixes),
+        "outbound_limits": [asdict(limit) for limit in pbx.outbound_limits],
         "enabled": pbx.enabled,
         "version": pbx.version,
         "updated_at": now,
@@ -422,6 +425,24 @@ async def has_device_in_scope(uow: UnitOfWork, pbx_id: str, agent_id: str | None
         devices.c.pbx_id == pbx_id, within(devices.c.org_path, uow.scope), *wanted
     )
     return await uow.one(statement.limit(1)) is not None
+
+
+async def dialled(uow: UnitOfWork, limit: DialLimit, agent_id: str) -> Dialled:
+    """What counts against a limit by now, counted no further than to the limit."""
+    mine = [calls.c.direction == "outbound", within(calls.c.org_path, limit.org_path)]
+    if limit.per == "agent":
+        mine.append(calls.c.agent_ids.contains([agent_id]))
+
+    async def count(most: int | None, *further: sa.ColumnElement[bool]) -> int:
+        if most is None:
+            return 0
+        found = sa.select(sa.literal(1)).where(*mine, *further).limit(most).subquery()
+        return int(await uow.scalar(sa.select(sa.func.count()).select_from(found)))
+
+    return Dialled(
+        begun=await count(limit.calls, calls.c.offered_at > uow.now - timedelta(seconds=limit.interval_s)),
+        live=await count(limit.simultaneous, calls.c.cleared_at.is_(None)),
+    )
 
 
 # Commands that wait for adapters

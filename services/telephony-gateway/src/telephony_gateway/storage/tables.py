@@ -17,6 +17,7 @@ pbxs = sa.Table(
     sa.Column("org_path", sa.Text),
     sa.Column("trunks", JSONB),
     sa.Column("outbound_prefixes", ARRAY(sa.Text)),
+    sa.Column("outbound_limits", JSONB),
     sa.Column("enabled", sa.Boolean),
     sa.Column("version", sa.BigInteger),
     sa.Column("devices_version", sa.BigInteger),

@@ -43,6 +43,11 @@ def _check(pbx: Pbx, drivers: Collection[str]) -> None:
         raise Invalid(f"must be one of {', '.join(sorted(drivers))}", "driver")
     if not 0 < pbx.port < 65536:
         raise Invalid("the port must be from 1 to 65535", "address")
+    for index, limit in enumerate(pbx.outbound_limits):
+        if not is_within(limit.org_path, pbx.org_path):
+            raise Invalid(f"must be within the PBX's {pbx.org_path}", f"outbound_limits.{index}.org_path")
+        if limit.calls is None and limit.simultaneous is None:
+            raise Invalid("must limit calls, simultaneous, or both", f"outbound_limits.{index}.calls")
     trunks: set[str] = set()
     numbers: set[str] = set()
     for index, trunk in enumerate(pbx.trunks):

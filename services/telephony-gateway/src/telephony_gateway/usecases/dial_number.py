@@ -4,13 +4,16 @@ from dataclasses import replace
 from typing import Annotated
 from uuid import UUID
 
+from cordboard_chassis.auth.org_paths import is_within
 from cordboard_chassis.refusals import Conflict, Forbidden, Invalid
 from cordboard_chassis.unit_of_work import UnitOfWork
 from cordboard_contracts.vocabulary import Attributes, Identifier
+from prometheus_client import Counter
 from pydantic import BaseModel, Field, StringConstraints
 
 from telephony_gateway.domain.call import Call
 from telephony_gateway.domain.control import originate
+from telephony_gateway.domain.dialling import exceeded
 from telephony_gateway.domain.lines import line_of
 from telephony_gateway.domain.numbers import to_e164
 from telephony_gateway.domain.pbx_events import CallOffered
@@ -18,6 +21,8 @@ from telephony_gateway.domain.transitions import new_call
 from telephony_gateway.domain.words import DeviceState, Direction
 from telephony_gateway.storage import queries
 from telephony_gateway.usecases.board import Board
+
+LIMITED = Counter("telephony_dial_limited_total", "Calls that were not dialled because of a limit.", ("per",))
 
 
 class Dial(BaseModel):
@@ -37,7 +42,7 @@ async def dial_number(uow: UnitOfWork, board: Board, asked: Dial, order_id: UUID
     Raises:
         Invalid: not a phone number, no such trunk, agent or device.
         Forbidden: the PBX's configuration does not let anybody dial this number.
-        Conflict: the device is busy or unreachable, or the PBX is.
+        Conflict: the device is busy or unreachable, or the PBX is; the agent or the branch has dialled too much.
     """
     pbx = board.pbx
     if asked.trunk is not None and all(trunk.trunk_id != asked.trunk for trunk in pbx.trunks):
@@ -60,6 +65,8 @@ async def dial_number(uow: UnitOfWork, board: Board, asked: Dial, order_id: UUID
         raise Conflict(f"the connection to {pbx.pbx_id} is down", code="pbx-disconnected")
     if board.devices[device_id].state is not DeviceState.IDLE:
         raise Conflict(f"device {device_id} is {board.devices[device_id].state.value}", code="device-not-idle")
+    org_path = board.devices[device_id].org_path
+    await _require_within_limits(uow, board, org_path, agent_id)
     event = CallOffered(
         at=uow.now,
         call=f"dial-{order_id}",
@@ -68,6 +75,21 @@ async def dial_number(uow: UnitOfWork, board: Board, asked: Dial, order_id: UUID
         trunk=line.trunk,
         attributes=asked.attributes,
     )
-    line = replace(line, org_path=board.devices[device_id].org_path)
+    line = replace(line, org_path=org_path)
     call = originate(new_call(pbx.pbx_id, line, event), agent_id, device_id, asked.timeout_s, order_id, uow.now)
     return await board.keep(uow, None, call, uow.now)
+
+
+async def _require_within_limits(uow: UnitOfWork, board: Board, org_path: str, agent_id: str | None) -> None:
+    limits = [limit for limit in board.pbx.outbound_limits if is_within(org_path, limit.org_path)]
+    if not limits:
+        return
+    await board.write(uow)  # what was dialled a moment ago counts, too
+    for limit in limits:
+        if limit.per == "agent" and agent_id is None:
+            raise Conflict("calls are limited per agent, and no agent is at this device", "device_id", code="no-agent")
+        reason = exceeded(limit, await queries.dialled(uow, limit, agent_id or ""))
+        if reason is not None:
+            LIMITED.labels(limit.per).inc()
+            field = "agent_id" if limit.per == "agent" else "number"
+            raise Conflict(reason, field, code="outbound-limit")
