@@ -6,6 +6,7 @@ from uuid import uuid4
 import pytest
 from cordboard_chassis.testing.deployment import eventually, rows
 from cordboard_contracts import accounts
+from sqlalchemy import text
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -88,6 +89,46 @@ async def test_the_first_rule_that_holds_decides(centre):
     assert (item["queue"], item["requirement"], item["customer_id"]) == ("sales", {"language:en": 1}, None)
     item = await _arrives(centre, number=None, dialled="12345")
     assert (item["queue"], item["rule"]) == ("default", "everything")
+
+
+async def _is_served(centre, number, agent_id, **fields):
+    """A call of this number is offered to the agent, answered and over."""
+    call = centre.call(number=number, **fields)
+    await call.tell(call.offer())
+    await call.tell(call.answer(await centre.offered(call.call_id, agent_id)))
+    await centre.ends(call.call_id, "accepted")
+    await call.tell(call.clear())
+    return await centre.ends(call.call_id, "completed")
+
+
+async def test_the_last_agent_comes_before_the_own_one_while_it_is_fresh(centre):
+    number = _number()
+    await _know(centre, _customer(phones=[number], owner_agent_id="a1"))
+    again = {"queue": "default", "last_agent_within_s": 3600, "patience_s": 600}
+    await centre.rules(
+        {"name": "again", "when": {"dialled": ["1"]}, "then": again},
+        {"name": "named", "when": {"dialled": ["2"]}, "then": {"queue": "default", "preferred_agent": "a2"}},
+    )
+    await centre.agent("a1")
+    await centre.agent("a2")
+    await _is_served(centre, number, "a1", dialled="1")  # nobody was last: the own one
+    await _is_served(centre, number, "a2", dialled="2")
+    await _is_served(centre, number, "a2", dialled="1")
+
+    await centre.mode("a2", "not_ready", "back soon")
+    call = centre.call(number=number, dialled="1")
+    await call.tell(call.offer())
+    assert (await centre.ends(call.call_id, "waiting"))["preferred_agent"] == "a2"
+    await call.tell(call.clear())
+    await centre.ends(call.call_id, "cancelled")
+    await centre.mode("a2", "offline")
+    await _is_served(centre, number, "a1", dialled="1")
+
+    await centre.mode("a2", "ready")
+    await _is_served(centre, number, "a2", dialled="2")
+    async with centre.deployed.database.transaction() as uow:
+        await uow.execute(text("UPDATE last_agents SET accepted_at = accepted_at - interval '1 hour'"))
+    await _is_served(centre, number, "a1", dialled="1")
 
 
 async def test_territory_and_skill_choose_the_agent(centre):

@@ -92,7 +92,14 @@ class Then(Body):
         description="When it is due after its submission, if not as the queue says.",
     )
     preferred_agent: Identifier | None = Field(
-        default=None, description="Gets it before all others if eligible; null: the customer's own agent."
+        default=None, description="Gets it before all others if eligible; null: the customer's last or own agent."
+    )
+    last_agent_within_s: int | None = Field(
+        default=None,
+        ge=1,
+        le=31_536_000,
+        description="The agent who last accepted something of the customer comes before the customer's own, if that is"
+        " no longer ago and they are signed in; null: the last agent does not matter.",
     )
     patience_s: int = Field(
         default=0,
@@ -173,6 +180,7 @@ class ChoiceView(BaseModel):
     priority: int
     due_after_s: int | None
     preferred_agent: str | None
+    last_agent_within_s: int | None
     patience_s: int
     territory: str | None
     outcome: str | None = Field(description="With what a call ends at once, since its queue is closed.")

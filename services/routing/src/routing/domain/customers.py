@@ -1,6 +1,7 @@
 """What routing knows of a customer."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 
@@ -14,3 +15,6 @@ class Customer:
     owner_agent_id: str | None = None
     language: str | None = None
     territory: str | None = None
+    last_agent_id: str | None = None
+    """Who accepted something of theirs last in this workspace, at ``last_accepted_at``."""
+    last_accepted_at: datetime | None = None

@@ -112,7 +112,9 @@ class Then:
     due_after_s: int | None = None
     """When it is due after its submission."""
     preferred_agent: str | None = None
-    """Instead of the customer's own agent."""
+    """Instead of the customer's last or own agent."""
+    last_agent_within_s: int | None = None
+    """Before their own agent comes the one who accepted something of theirs last, if that is no longer ago."""
     patience_s: int = 0
     """How long it waits for the preferred agent alone."""
     territory: str | None = None
@@ -159,6 +161,7 @@ class Choice:
     priority: int
     due_after_s: int | None
     preferred_agent: str | None
+    last_agent_within_s: int | None
     patience_s: int
     territory: str | None
     rule: str | None
@@ -204,7 +207,7 @@ def _choice(rule_set: RuleSet | None, facts: Facts, priority: int, skills: Mappi
     own = dict(skills or {})
     rule = next((rule for rule in rule_set.rules if rule.when.holds(facts)), None) if rule_set else None
     if rule_set is None or rule is None:
-        return Choice(DEFAULT_QUEUE, own, (), {}, priority, None, None, 0, None, None, None)
+        return Choice(DEFAULT_QUEUE, own, (), {}, priority, None, None, None, 0, None, None, None)
     then = rule.then
     requirement = {
         skill: max(own.get(skill, 0), then.requirement.get(skill, 0)) for skill in {**own, **then.requirement}
@@ -219,6 +222,7 @@ def _choice(rule_set: RuleSet | None, facts: Facts, priority: int, skills: Mappi
         priority=priority if then.priority is None else then.priority,
         due_after_s=then.due_after_s,
         preferred_agent=then.preferred_agent,
+        last_agent_within_s=then.last_agent_within_s,
         patience_s=then.patience_s,
         territory=facts.territory if then.territory == OWN else then.territory,
         rule=rule.name,
@@ -290,6 +294,7 @@ def _read_rule(document: Mapping[str, Any]) -> Rule:
             priority=then.get("priority"),
             due_after_s=then.get("due_after_s"),
             preferred_agent=then.get("preferred_agent"),
+            last_agent_within_s=then.get("last_agent_within_s"),
             patience_s=then.get("patience_s") or 0,
             territory=then.get("territory"),
             language=then.get("language"),

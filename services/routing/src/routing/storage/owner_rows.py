@@ -160,6 +160,12 @@ _FIGURE_COLUMNS = {
     "cancelled": "bigint",
     "waited_ms": "bigint",
 }
+_LAST_AGENT_COLUMNS = {
+    "workspace_id": "text",
+    "customer_id": "uuid",
+    "agent_id": "text",
+    "accepted_at": "timestamptz",
+}
 _FIGURE_KEY = ("workspace_id", "queue_id", "org_path", "begins_at")
 
 
@@ -184,6 +190,10 @@ def _upsert(
 _WRITE_WORK = f"""
     WITH works AS ({_upsert("work_items", _WORK_COLUMNS, ["work_item_id"], _WORK_FIXED, "%(works)s")}),
     placed AS ({_upsert("assignments", _ASSIGNMENT_COLUMNS, ["assignment_id"], _ASSIGNMENT_FIXED, "%(placed)s")}),
+    last AS (
+        {_upsert("last_agents", _LAST_AGENT_COLUMNS, ["workspace_id", "customer_id"], (), "%(last)s")}
+        WHERE last_agents.accepted_at < excluded.accepted_at
+    ),
     statuses AS (
         UPDATE agents SET {", ".join(f"{name} = given.{name}" for name in _STATUS_COLUMNS if name != "agent_id")}
         FROM {_source(_STATUS_COLUMNS, "%(statuses)s")}
@@ -274,6 +284,7 @@ async def write(uow: UnitOfWork, workspace_id: str, changes: Changes) -> None:
             {
                 "works": _json(_work_row(workspace_id, work) for work in changes.works.values()),
                 "placed": _json(_assignment_row(workspace_id, placed) for placed in changes.placed.values()),
+                "last": _json(_last_agent_rows(workspace_id, changes)),
                 "statuses": _json(statuses),
                 # PostgreSQL takes a document for a hundred rows and would read all agents; an array leads to the index.
                 "status_ids": [row["agent_id"] for row in statuses],
@@ -421,6 +432,25 @@ def _assignment_row(workspace_id: str, placed: Placed) -> dict[str, Any]:
         "outcome": made.outcome,
         "reason": reason,
     }
+
+
+def _last_agent_rows(workspace_id: str, changes: Changes) -> Iterable[dict[str, Any]]:
+    """Who accepted something of a customer last; of several in one group, the last."""
+    accepted: dict[UUID, core.Assignment] = {}
+    for placed in changes.placed.values():
+        made, customer_id = placed.assignment, changes.works[UUID(placed.assignment.item_id)].customer_id
+        if customer_id is None or made.accepted_at is None:
+            continue
+        other = accepted.get(customer_id)
+        if other is None or (other.accepted_at or 0) <= made.accepted_at:
+            accepted[customer_id] = made
+    for customer_id, made in accepted.items():
+        yield {
+            "workspace_id": workspace_id,
+            "customer_id": str(customer_id),
+            "agent_id": made.agent_id,
+            "accepted_at": _iso_ms(made.accepted_at),
+        }
 
 
 def _status_row(entry: AgentEntry) -> dict[str, Any]:

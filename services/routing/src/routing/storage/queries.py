@@ -54,7 +54,8 @@ _REMEMBER_CUSTOMER = text(
 # accounts: only those on the same line of the organisation, active ones first, then those whose own number it is.
 _CALLERS = text(
     """
-    SELECT asked.number, asked.org_path AS called_at, found.*
+    SELECT asked.number, asked.org_path AS called_at, found.*, last.agent_id AS last_agent_id,
+        last.accepted_at AS last_accepted_at
     FROM unnest(CAST(:numbers AS text[]), CAST(:org_paths AS text[])) AS asked (number, org_path)
     CROSS JOIN LATERAL (
         SELECT c.customer_id, c.name, c.tier, c.owner_agent_id, c.language, c.territory
@@ -65,12 +66,16 @@ _CALLERS = text(
         ORDER BY c.active DESC, p.own DESC, c.known_since, c.customer_id
         LIMIT 1
     ) AS found
+    LEFT JOIN last_agents last ON last.workspace_id = :workspace_id AND last.customer_id = found.customer_id
     """
 )
 _CUSTOMERS = text(
     """
-    SELECT customer_id, name, tier, owner_agent_id, language, territory
-    FROM customers WHERE customer_id = ANY(CAST(:ids AS uuid[]))
+    SELECT c.customer_id, c.name, c.tier, c.owner_agent_id, c.language, c.territory, last.agent_id AS last_agent_id,
+        last.accepted_at AS last_accepted_at
+    FROM customers c
+    LEFT JOIN last_agents last ON last.workspace_id = :workspace_id AND last.customer_id = c.customer_id
+    WHERE c.customer_id = ANY(CAST(:ids AS uuid[]))
     """
 )
 
@@ -80,21 +85,29 @@ async def remember_customer(uow: UnitOfWork, row: Mapping[str, Any]) -> bool:
     return bool(await uow.scalar(_REMEMBER_CUSTOMER, dict(row)))
 
 
-async def find_callers(uow: UnitOfWork, asked: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Customer]:
-    """Who calls, by (number, org path that was called)."""
+async def find_callers(
+    uow: UnitOfWork, workspace_id: str, asked: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], Customer]:
+    """Who calls a workspace, by (number, org path that was called)."""
     if not asked:
         return {}
     rows = await uow.all(
-        _CALLERS, {"numbers": [number for number, _ in asked], "org_paths": [org_path for _, org_path in asked]}
+        _CALLERS,
+        {
+            "workspace_id": workspace_id,
+            "numbers": [number for number, _ in asked],
+            "org_paths": [org_path for _, org_path in asked],
+        },
     )
     return {(row.number, row.called_at): _customer(row) for row in rows}
 
 
-async def find_customers(uow: UnitOfWork, ids: Sequence[UUID]) -> dict[UUID, Customer]:
-    """Customers by id."""
+async def find_customers(uow: UnitOfWork, workspace_id: str, ids: Sequence[UUID]) -> dict[UUID, Customer]:
+    """Customers of a workspace by id."""
     if not ids:
         return {}
-    return {row.customer_id: _customer(row) for row in await uow.all(_CUSTOMERS, {"ids": list(ids)})}
+    rows = await uow.all(_CUSTOMERS, {"workspace_id": workspace_id, "ids": list(ids)})
+    return {row.customer_id: _customer(row) for row in rows}
 
 
 def _customer(row: Row[Any]) -> Customer:
@@ -105,6 +118,8 @@ def _customer(row: Row[Any]) -> Customer:
         owner_agent_id=row.owner_agent_id,
         language=row.language,
         territory=row.territory,
+        last_agent_id=row.last_agent_id,
+        last_accepted_at=row.last_accepted_at,
     )
 
 

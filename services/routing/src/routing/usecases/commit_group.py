@@ -169,8 +169,8 @@ async def _look_up(uow: UnitOfWork, live: LiveWorkspace, todo: Sequence[Delivery
             customers.add(customer_id)
     known = _Known()
     known.items = await owner_rows.known_items(uow, sorted(items))
-    known.callers = await queries.find_callers(uow, sorted(numbers))
-    known.customers = await queries.find_customers(uow, sorted(customers))
+    known.callers = await queries.find_callers(uow, live.config.workspace_id, sorted(numbers))
+    known.customers = await queries.find_customers(uow, live.config.workspace_id, sorted(customers))
     known.taken_agents = await owner_rows.taken_agents(uow, live.config.workspace_id, sorted(agents))
     return known
 

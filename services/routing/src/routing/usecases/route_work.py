@@ -77,11 +77,23 @@ def work_of(live: LiveWorkspace, arrival: Arrival) -> tuple[Work, rules.Choice]:
     work.queue, work.priority = choice.queue, choice.priority
     work.requirement, work.any_of, work.required_territory = choice.requirement, choice.any_of, choice.territory
     work.wanted, work.due_at = choice.wanted, due_at(work, choice)
-    work.preferred_agent = choice.preferred_agent or work.preferred_agent or arrival.owner_agent_id
+    work.preferred_agent = (
+        choice.preferred_agent or _last_agent(live, customer, choice) or work.preferred_agent or arrival.owner_agent_id
+    )
     if work.preferred_agent is not None and choice.patience_s:
         work.preferred_until = moment(live.now) + timedelta(seconds=choice.patience_s)
     work.rule, work.rule_version = choice.rule, choice.rule_version
     return work, choice
+
+
+def _last_agent(live: LiveWorkspace, customer: Customer | None, choice: rules.Choice) -> str | None:
+    """The customer's last agent, if the rules want them, it is not too long ago and they are signed in."""
+    if customer is None or customer.last_accepted_at is None or choice.last_agent_within_s is None:
+        return None
+    if moment(live.now) - customer.last_accepted_at > timedelta(seconds=choice.last_agent_within_s):
+        return None
+    agent = live.agents.get(customer.last_agent_id or "")
+    return agent.agent_id if agent is not None and agent.status.mode.signed_in else None
 
 
 def choose(
