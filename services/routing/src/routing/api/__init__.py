@@ -1,6 +1,17 @@
 """HTTP: one module per resource."""
 
-from routing.api import agents, assignments, calendars, config, queues, rules, wallboard, work_items, workspaces
+from routing.api import (
+    agents,
+    assignments,
+    calendars,
+    config,
+    intervals,
+    queues,
+    rules,
+    wallboard,
+    work_items,
+    workspaces,
+)
 
 ROUTERS = (
     workspaces.router,
@@ -12,4 +23,5 @@ ROUTERS = (
     work_items.router,
     assignments.router,
     wallboard.router,
+    intervals.router,
 )

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -369,15 +369,39 @@ async def open_figures(uow: UnitOfWork, workspace_id: str) -> Sequence[Row[Any]]
 async def recent_figures(uow: UnitOfWork, workspace_id: str, since: datetime) -> Sequence[Row[Any]]:
     """What happened in each queue since then."""
     c = queue_intervals.c
-    counted = [
-        func.sum(c[name]).label(name)
-        for name in ("submitted", "accepted", "accepted_in_time", "completed", "cancelled", "waited_ms")
-    ]
     return await uow.all(
-        select(c.queue_id, *counted)
+        select(c.queue_id, *_counted())
         .where(c.workspace_id == workspace_id, c.begins_at >= since, within(c.org_path, uow.scope))
         .group_by(c.queue_id)
     )
+
+
+async def interval_figures(
+    uow: UnitOfWork,
+    workspace_id: str,
+    queue_id: str | None,
+    minutes: int,
+    window: tuple[datetime, datetime],
+    after: tuple[datetime, str] | None,
+    limit: int,
+) -> Sequence[Row[Any]]:
+    """What happened in each queue within intervals of so many minutes (15 or a multiple), by time and queue."""
+    c = queue_intervals.c
+    # From the epoch, as the owner counts.
+    begin = func.date_bin(timedelta(minutes=minutes), c.begins_at, datetime.fromtimestamp(0, UTC)).label("begins_at")
+    statement = select(begin, c.queue_id, *_counted()).where(
+        c.workspace_id == workspace_id, c.begins_at >= window[0], c.begins_at < window[1], within(c.org_path, uow.scope)
+    )
+    if queue_id is not None:
+        statement = statement.where(c.queue_id == queue_id)
+    if after is not None:
+        statement = statement.where(tuple_(begin, c.queue_id) > tuple_(*after))
+    return await uow.all(statement.group_by(begin, c.queue_id).order_by(begin, c.queue_id).limit(limit))
+
+
+def _counted() -> list[Any]:
+    names = ("submitted", "accepted", "accepted_in_time", "completed", "cancelled", "waited_ms")
+    return [func.sum(queue_intervals.c[name]).label(name) for name in names]
 
 
 async def agent_figures(uow: UnitOfWork, workspace_id: str) -> Sequence[Row[Any]]:

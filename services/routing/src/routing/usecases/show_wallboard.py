@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from cordboard_chassis.unit_of_work import UnitOfWork
 
+from routing.domain import figures
 from routing.domain.times import milliseconds, moment
 from routing.live import INTERVAL_MS
 from routing.storage import queries
@@ -30,14 +31,13 @@ class QueueFigures:
 
     @property
     def wait_mean_s(self) -> float | None:
-        """Mean time to acceptance."""
-        return round(self.waited_ms / self.answered / 1000, 3) if self.answered else None
+        """See `domain.figures`."""
+        return figures.wait_mean_s(self.answered, self.waited_ms)
 
     @property
     def service_level(self) -> float | None:
-        """Those that went away count as not in time."""
-        decided = self.answered + self.cancelled
-        return round(self.answered_in_time / decided, 4) if decided else None
+        """See `domain.figures`."""
+        return figures.service_level(self.answered, self.answered_in_time, self.cancelled)
 
 
 @dataclass(slots=True)
