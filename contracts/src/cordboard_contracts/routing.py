@@ -36,6 +36,8 @@ class CallAddress(Value):
     call_id: UUID
     pbx_id: OwnerId
     from_number: E164 | None = None
+    call_back: E164 | None = None
+    """The number to call: whoever waited in this call asked to be called back, and hangs up or has done so."""
 
 
 class WorkItem(Value):
@@ -152,7 +154,8 @@ class AssignmentEvent(EventData):
 
 @event("routing.assignment.offered.v1")
 class AssignmentOffered(AssignmentEvent):
-    """An agent was chosen. For a call, this tells the gateway to connect it."""
+    """An agent was chosen. For a call, this tells the gateway to connect it; one that is over and has a ``call_back``
+    is called back. The outbound call has the work item's id in its attribute ``call_back_of``."""
 
 
 @event("routing.assignment.accepted.v1")

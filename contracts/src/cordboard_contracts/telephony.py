@@ -132,7 +132,7 @@ class Call(Value):
     cleared_at: AwareDatetime | None = None
     cleared_by: Party | None = None
     cause: Annotated[str, StringConstraints(max_length=100)] | None = None
-    """The PBX's word for why it ended."""
+    """The PBX's word for why it ended, or ``number-not-allowed``: the gateway did not even begin it."""
 
 
 class CallEvent(EventData):

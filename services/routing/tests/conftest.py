@@ -151,6 +151,10 @@ class Caller:
     connections: list[AgentConnection] = field(default_factory=list)
     offered_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     clock: int = 0
+    direction: telephony.Direction = telephony.Direction.INBOUND
+    answered: bool = False
+    """Of an outbound call: the customer picked up."""
+    cause: str | None = None
 
     @property
     def snapshot(self) -> Call:
@@ -161,7 +165,7 @@ class Caller:
             pbx_call_id=f"pbx-{self.call_id}",
             workspace=WORKSPACE,
             org_path=self.org_path,
-            direction=telephony.Direction.INBOUND,
+            direction=self.direction,
             state=self.state,
             from_number=self.number,
             dialled=self.dialled,
@@ -170,6 +174,8 @@ class Caller:
             offered_at=self.offered_at,
             cleared_at=self._now() if self.state is CallState.CLEARED else None,
             cleared_by=Party.CUSTOMER if self.state is CallState.CLEARED else None,
+            answered_at=self.offered_at if self.answered else None,
+            cause=self.cause,
         )
 
     async def tell(self, event: EventData) -> Any:

@@ -57,7 +57,9 @@ def agent_changed(workspace_id: str, entry: "AgentEntry") -> routing.AgentChange
 def _work_item(workspace_id: str, work: "Work") -> routing.WorkItem:
     call = None
     if work.pbx_id is not None:
-        call = routing.CallAddress(call_id=work.subject_id, pbx_id=work.pbx_id, from_number=work.from_number)
+        call = routing.CallAddress(
+            call_id=work.subject_id, pbx_id=work.pbx_id, from_number=work.from_number, call_back=work.call_back
+        )
     return routing.WorkItem(
         work_item_id=work.work_item_id,
         workspace=workspace_id,

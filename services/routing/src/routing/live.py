@@ -172,6 +172,8 @@ class Work:
     pbx_id: str | None = None
     from_number: str | None = None
     dialled: str | None = None
+    call_back: str | None = None
+    """The number to call, when the caller asked for it instead of waiting in the line."""
     attributes: Mapping[str, str] = field(default_factory=dict)
     rule: str | None = None
     rule_version: int | None = None

@@ -13,7 +13,7 @@ from cordboard_chassis.http.paging import Page, Paging
 from cordboard_chassis.refusals import NotFound, Refused
 from cordboard_contracts import OwnerId
 from cordboard_contracts.routing import WorkItemState
-from cordboard_contracts.vocabulary import Identifier
+from cordboard_contracts.vocabulary import E164, Identifier
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy import Row
@@ -54,6 +54,7 @@ class WorkItemView(BaseModel):
     customer_name: str
     customer_tier: str | None
     preferred_agent: str | None
+    call_back: str | None = Field(description="The number at which the caller shall be called back.")
     preferred_until: datetime | None = Field(description="Until when it waits for the preferred agent alone.")
     pbx_id: str | None
     from_number: str | None
@@ -143,6 +144,12 @@ class WaitView(BaseModel):
     error_s: float | None = Field(
         default=None, description="By how much such expectations were wrong lately, in the mean."
     )
+
+
+class CallBackBody(Body):
+    """How the caller shall be called back."""
+
+    number: E164 | None = Field(default=None, description="Null: the number that called.")
 
 
 def work_item_view(row: Row[Any]) -> WorkItemView:
@@ -277,6 +284,24 @@ async def requeue_work_item(
 ) -> WorkItemView:
     """Put it into a queue again, or into another: it keeps its place by time. Whoever had it has it no longer."""
     return await _change(request, caller, database, work_item_id, "requeue_work_item", body.model_dump(), key)
+
+
+@router.post("/{work_item_id}/call-back")
+async def call_back(
+    request: Request,
+    caller: Leader,
+    database: Db,
+    work_item_id: UUID,
+    body: CallBackBody | None = None,
+    key: IdempotencyKey = None,
+) -> WorkItemView:
+    """A waiting caller may hang up and keeps the place: the agent whose turn it is then is rung and the number called.
+
+    The PBX asks for the same with the attribute `call_back` of the call: a number, or anything else for the one that
+    called.
+    """
+    payload = (body or CallBackBody.model_construct()).model_dump()
+    return await _change(request, caller, database, work_item_id, "request_call_back", payload, key)
 
 
 @router.post("/{work_item_id}/assign")

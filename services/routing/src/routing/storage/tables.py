@@ -145,6 +145,7 @@ work_items = Table(
     Column("pbx_id", Text),
     Column("from_number", Text),
     Column("dialled", Text),
+    Column("call_back", Text),
     Column("attributes", JSONB),
     Column("rule", Text),
     Column("rule_version", BigInteger),

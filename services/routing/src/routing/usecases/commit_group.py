@@ -37,6 +37,7 @@ from routing.usecases.put_queue import put_queue
 from routing.usecases.remove_agent import remove_agent
 from routing.usecases.remove_calendar import remove_calendar
 from routing.usecases.remove_queue import remove_queue
+from routing.usecases.request_call_back import request_call_back
 from routing.usecases.requeue_work_item import requeue_work_item
 from routing.usecases.route_call import route_call
 from routing.usecases.route_lead import route_lead
@@ -83,6 +84,7 @@ _INPUTS: dict[str, InputHandler] = {
     "remove_agent": remove_agent,
     "remove_calendar": lambda live, payload, _caller: remove_calendar(live, payload),
     "remove_queue": lambda live, payload, _caller: remove_queue(live, payload),
+    "request_call_back": request_call_back,
     "requeue_work_item": requeue_work_item,
     "see_desktop": see_desktop,
     "set_agent_mode": set_agent_mode,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from uuid import UUID
 
 from cordboard_contracts.telephony import (
     AgentConnection,
@@ -12,6 +13,8 @@ from cordboard_contracts.telephony import (
     FailureReason,
     Party,
 )
+from cordboard_contracts.vocabulary import E164
+from pydantic import TypeAdapter
 
 from routing import engine as core
 from routing.domain import talks
@@ -19,7 +22,10 @@ from routing.domain.customers import Customer
 from routing.domain.talks import Leg
 from routing.domain.times import milliseconds
 from routing.live import LiveWorkspace, Work
-from routing.usecases.route_work import Arrival, choose, chosen_language, due_at, work_item_id, work_of
+from routing.usecases.route_work import Arrival, choose, chosen_language, due_at, valid, work_item_id, work_of
+
+_number = TypeAdapter[str](E164)
+_item_id = TypeAdapter(UUID)
 
 _MISSES = {
     FailureReason.NO_ANSWER: core.Miss.NO_ANSWER,
@@ -28,6 +34,11 @@ _MISSES = {
     FailureReason.UNREACHABLE: core.Miss.UNREACHABLE,
 }
 ABANDONED = "abandoned"
+CALL_BACK = "call_back"
+"""Attribute by which the PBX says that the caller wants to be called back: a number, or anything for the own one."""
+CALL_BACK_OF = "call_back_of"
+"""Attribute of the outbound call: whose work item it is for."""
+NUMBER_NOT_ALLOWED = "number-not-allowed"
 RETURNED = "returned"
 """The agent is gone and the caller still there."""
 REROUTED = "rerouted"
@@ -47,6 +58,7 @@ def route_call(
     would overlap. ``known`` says that the item was stored at some time.
     """
     if call.direction is not Direction.INBOUND:
+        _follow_call_back(live, call)
         return
     item_id = work_item_id(core.WorkKind.CALL, call.call_id)
     work = live.works.get(item_id)
@@ -55,8 +67,10 @@ def route_call(
         if known or live.is_closed(item_id):
             return
         work, choice = work_of(live, _arrival(call, sequence, customer, now))
-        if call.state is CallState.CLEARED:
-            answered = talks.first_talk(legs) is not None
+        answered = talks.first_talk(legs) is not None
+        if not answered:
+            work.call_back = _call_back_number(work, call)
+        if call.state is CallState.CLEARED and work.call_back is None:
             live.submit_closed(work, completed=answered, outcome=_outcome(call, answered))
             return
         if choice.outcome is not None and talks.talking(legs) is None:
@@ -72,7 +86,7 @@ def route_call(
         return
     _settle_offer(live, work, call, legs)
     _pass_on(live, work, call, legs)
-    if call.state is CallState.CLEARED and item_id in live.works:
+    if call.state is CallState.CLEARED and item_id in live.works and _is_over(live, work, legs):
         live.step(core.CancelItem(work.item_id, _outcome(call, work.state == "accepted")), _left_at(live, work, legs))
 
 
@@ -112,6 +126,8 @@ def _take_attributes(live: LiveWorkspace, work: Work, call: Call) -> None:
     """What the IVR learned may choose another queue, as long as nobody is offered the call."""
     if work.attributes == call.attributes:
         return
+    if work.state != "accepted":
+        work.call_back = work.call_back or _call_back_number(work, call)
     before = choose(live, work)
     work.attributes = dict(call.attributes)
     work.language = chosen_language(work.attributes) or work.language
@@ -141,7 +157,7 @@ def _settle_offer(live: LiveWorkspace, work: Work, call: Call, legs: Sequence[Le
             live.step(core.AcceptAssignment(offer.assignment_id), leg.joined_at)
         elif leg.failure in _MISSES:
             live.step(core.MissAssignment(offer.assignment_id, _MISSES[FailureReason(leg.failure)]))
-        elif not leg.is_live and call.state is not CallState.CLEARED:
+        elif not leg.is_live and (call.state is not CallState.CLEARED or work.call_back is not None):
             live.step(core.RequeueItem(work.item_id, WITHDRAWN))
     if work.state == "accepted":
         return
@@ -180,6 +196,42 @@ def _left_at(live: LiveWorkspace, work: Work, legs: Sequence[Leg]) -> datetime |
     held = live.open_assignment(work)
     leg = talks.held_by(legs, held.agent_id) if held else None
     return None if leg is None else leg.ended_at
+
+
+def _is_over(live: LiveWorkspace, work: Work, legs: Sequence[Leg]) -> bool:
+    """Whether a call that is over was all: a caller who wants to be called back waits until somebody has talked."""
+    if work.call_back is None:
+        return True
+    held = live.open_assignment(work)
+    return held is not None and talks.held_by(legs, held.agent_id) is not None
+
+
+def _call_back_number(work: Work, call: Call) -> str | None:
+    """The number that the caller wants to be called at, if they asked the PBX for it."""
+    asked = call.attributes.get(CALL_BACK)
+    if not asked:
+        return None
+    return valid(_number, asked) or work.from_number
+
+
+def _follow_call_back(live: LiveWorkspace, call: Call) -> None:
+    """Bring the work item of a caller into agreement with the call that calls them back.
+
+    Only the gateway gives a leg an assignment, so nobody else's outbound call is taken for one.
+    """
+    legs = [_leg(live, connection) for connection in call.connections]
+    asked = valid(_item_id, call.attributes.get(CALL_BACK_OF))
+    work = None if asked is None else live.works.get(asked)
+    if work is None or work.call_back is None or all(leg.assignment_id is None for leg in legs):
+        return
+    if call.cause == NUMBER_NOT_ALLOWED:
+        live.step(core.CancelItem(work.item_id, "number_not_allowed"))
+        return
+    _settle_offer(live, work, call, legs)
+    _pass_on(live, work, call, legs)
+    if call.state is CallState.CLEARED and work.state == "accepted" and _is_over(live, work, legs):
+        reached = call.answered_at is not None
+        live.step(core.CancelItem(work.item_id, _outcome(call, answered=True) if reached else "not_reached"))
 
 
 def _outcome(call: Call, answered: bool) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TypeVar
 from uuid import UUID, uuid5
 
 from cordboard_contracts.vocabulary import Language
@@ -17,6 +18,8 @@ from routing.live import LiveWorkspace, Work
 MAX_PRIORITY = 1000
 LANGUAGE = "language"
 """Attribute in which an IVR or a form says what language the customer chose."""
+
+ValueT = TypeVar("ValueT")
 
 _language = TypeAdapter[str](Language)
 
@@ -125,10 +128,11 @@ def due_at(work: Work, choice: rules.Choice) -> datetime | None:
 
 def chosen_language(attributes: Mapping[str, str]) -> str | None:
     """The language that the customer chose, if it is one."""
-    return _valid(_language, attributes.get(LANGUAGE))
+    return valid(_language, attributes.get(LANGUAGE))
 
 
-def _valid(adapter: TypeAdapter[str], value: str | None) -> str | None:
+def valid(adapter: TypeAdapter[ValueT], value: str | None) -> ValueT | None:
+    """The value, if it is one."""
     if value is None:
         return None
     try:

@@ -32,11 +32,13 @@ from telephony_gateway.domain.pbx_commands import (
     SetAttributes,
 )
 from telephony_gateway.domain.transitions import command_id_of, failed_leg
-from telephony_gateway.domain.words import FailureReason, LegState
+from telephony_gateway.domain.words import Direction, FailureReason, LegState, Party
 
 RING_MARGIN_S = 1.0
 """The PBX gives up ringing so much before the assignment expires, or a tenth of the time if that is less; so the
 two do not cross."""
+NUMBER_NOT_ALLOWED = "number-not-allowed"
+"""Cause of a call that was not even begun."""
 REQUEST_LIFETIME_S = 30.0
 """What somebody asked for and the PBX did not confirm within this time is not sent again: it would surprise."""
 
@@ -122,9 +124,11 @@ def _given_up(call: Call, connection: Connection, now: datetime) -> Call:
     if connection.answered_at is None:
         call = with_connection(call, failed_leg(connection, FailureReason.CANCELLED, now))
     for order in call.pending:
-        if isinstance(order.command, Connect) and order.command.leg == connection.leg:
+        if isinstance(order.command, Connect | Originate) and order.command.leg == connection.leg:
             call = with_settled_order(call, order.order_id, OrderState.REFUSED, now)
     command_id = command_id_of(call, f"give-up/{connection.leg}")
+    if call.direction is Direction.OUTBOUND:
+        return with_order(call, Order(HangUp(command_id=command_id, call=call.pbx_call), now))
     return with_order(call, Order(ClearLeg(command_id=command_id, call=call.pbx_call, leg=connection.leg), now))
 
 
@@ -261,6 +265,34 @@ def originate(
         device=device_id,
         number=call.from_number or call.dialled,
         timeout_s=timeout_s,
+        trunk=call.trunk,
+    )
+    return _requested(with_connection(call, connection), command, now)
+
+
+def call_back(call: Call, assigned: Assigned, *, allowed: bool, now: datetime) -> Call:
+    """Ring the agent whom routing chose; once they have picked up, dial the customer. Or say why not, and end it."""
+    leg = str(assigned.assignment_id)
+    connection = Connection(
+        connection_id=connection_id_of(call.call_id, leg),
+        leg=leg,
+        device_id=assigned.device_id or "none",
+        agent_id=assigned.agent_id,
+        initiated_at=now,
+        assignment_id=assigned.assignment_id,
+        token=assigned.token,
+    )
+    if not allowed or assigned.device_id is None:
+        failure = FailureReason.UNREACHABLE if allowed else FailureReason.CANCELLED
+        call = with_connection(call, failed_leg(connection, failure, now))
+        return replace(call, cleared_at=now, cleared_by=Party.GATEWAY, cause=None if allowed else NUMBER_NOT_ALLOWED)
+    command = Originate(
+        command_id=command_id_of(call, f"call-back/{leg}"),
+        call=call.pbx_call,
+        leg=leg,
+        device=assigned.device_id,
+        number=call.from_number or call.dialled,
+        timeout_s=ring_time_s((assigned.expires_at - now).total_seconds()),
         trunk=call.trunk,
     )
     return _requested(with_connection(call, connection), command, now)

@@ -8,6 +8,7 @@ from prometheus_client import Counter
 from telephony_gateway.domain.control import Assigned, connect
 from telephony_gateway.storage import queries
 from telephony_gateway.usecases.board import Board
+from telephony_gateway.usecases.call_back import call_customer_back
 
 REFUSED = Counter("telephony_assignments_refused_total", "Assignments that were not carried out.", ("reason",))
 
@@ -22,24 +23,30 @@ async def connect_call(uow: UnitOfWork, board: Board, offered: AssignmentOffered
     if offered.work_item.call is None:
         REFUSED.labels("not-a-call").inc()
         raise NotFound("the work item is not a call")
-    call = await board.find(uow, offered.work_item.call.call_id)
+    address = offered.work_item.call
+    call = await board.find(uow, address.call_id)
+    gone = call is None or call.is_cleared or call.customer_left_at is not None
+    if address.call_back is not None and gone:
+        assigned = await _assigned(uow, offered)
+        await call_customer_back(uow, board, offered, address.call_back, assigned, call)
+        return
     if call is None:
         REFUSED.labels("unknown-call").inc()
-        raise NotFound(f"there is no call {offered.work_item.call.call_id} at {board.pbx.pbx_id}")
-    device_id = assignment.device_id or await queries.device_of(uow, call.workspace, assignment.agent_id)
-    connected = connect(
-        call,
-        Assigned(
-            assignment_id=assignment.assignment_id,
-            agent_id=assignment.agent_id,
-            device_id=device_id,
-            token=assignment.token,
-            expires_at=assignment.expires_at,
-        ),
-        uow.now,
-    )
+        raise NotFound(f"there is no call {address.call_id} at {board.pbx.pbx_id}")
+    connected = connect(call, await _assigned(uow, offered), uow.now)
     leg = connected.leg(str(assignment.assignment_id))
     if connected is not call and leg is not None and not leg.is_live:
         stale = assignment.token < call.newest_token
         REFUSED.labels("stale-token" if stale else "call-cleared" if call.is_cleared else "not-possible").inc()
     await board.keep(uow, call, connected, uow.now)
+
+
+async def _assigned(uow: UnitOfWork, offered: AssignmentOffered) -> Assigned:
+    made = offered.assignment
+    return Assigned(
+        assignment_id=made.assignment_id,
+        agent_id=made.agent_id,
+        device_id=made.device_id or await queries.device_of(uow, made.workspace, made.agent_id),
+        token=made.token,
+        expires_at=made.expires_at,
+    )

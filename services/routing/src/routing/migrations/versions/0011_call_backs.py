@@ -1,0 +1,11 @@
+"""Callers who hang up and are called back."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0011"
+down_revision = "0010"
+
+
+def upgrade() -> None:
+    op.add_column("work_items", sa.Column("call_back", sa.Text))
