@@ -157,6 +157,11 @@ class CallAlerting(ConnectionEvent):
     """An agent's device rings."""
 
 
+@event("telephony.call.originated.v1")
+class CallOriginated(ConnectionEvent):
+    """The agent of an outbound call picked up; the customer is being called."""
+
+
 @event("telephony.call.answered.v1")
 class CallAnswered(ConnectionEvent):
     """An agent picked up and is connected."""

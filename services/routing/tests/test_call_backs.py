@@ -1,6 +1,7 @@
 """Who hangs up to be called back keeps the place, and is called by the agent whose turn it is."""
 
 import pytest
+from cordboard_contracts import telephony
 from cordboard_contracts.telephony import FailureReason
 from routing.usecases.route_work import work_item_id
 
@@ -35,8 +36,9 @@ async def test_a_caller_who_hung_up_keeps_the_place_and_is_called_back(centre):
     offer = await centre.offered(first.call_id)
     assert offer.work_item.call.call_back == "+8613800138000"
     out = _outbound(centre, offer)
-    await out.tell(out.offer())
-    await out.tell(out.answer(offer))
+    picked_up = out.answer(offer)
+    out.connections = [out.connections[0].model_copy(update={"joined_at": None})]
+    await out.tell(telephony.CallOriginated(call=out.snapshot, connection_id=picked_up.connection_id))
     await centre.ends(first.call_id, "accepted")
     out.answered = True
     await out.tell(out.clear())

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -10,17 +11,21 @@ from cordboard_contracts import routing, telephony
 from gateway_scene import Gateway, id_of, now
 from telephony_gateway.drivers.interface import (
     CallCleared,
+    CallOffered,
     ClearLeg,
     Connect,
+    CustomerAnswered,
     DeviceChanged,
     DeviceState,
     DigitPressed,
+    Direction,
     FailureReason,
     HangUp,
     LegAlerting,
     LegAnswered,
     LegCleared,
     LegFailed,
+    Originate,
     Party,
     SetAttributes,
 )
@@ -259,3 +264,72 @@ async def test_an_item_that_always_fails_is_set_aside_and_the_others_go_on(
     await gateway.assign(first)
     await gateway.pbx.got(Connect, first.pbx_call_id)
     assert gateway.pbx.connections == connections, "the connection was kept"
+
+
+async def _waits_no_longer(gateway: Gateway, **fields: Any) -> tuple[telephony.Call, routing.AssignmentOffered]:
+    """A caller who asked to be called back has hung up, and routing chose an agent."""
+    call = await gateway.offer()
+    await gateway.pbx.say(CallCleared(at=now(), call=call.pbx_call_id, by=Party.CUSTOMER))
+    await gateway.heard(telephony.CallCleared, call.call_id)
+    offered = gateway.assignment(call, **fields)
+    address = offered.work_item.call.model_copy(update={"call_back": "+8613800138000"})
+    item = offered.work_item.model_copy(update={"call": address})
+    return call, offered.model_copy(update={"work_item": item})
+
+
+async def test_who_hung_up_is_called_back_agent_first(gateway: Gateway) -> None:
+    _, offered = await _waits_no_longer(gateway)
+    await gateway.publish(offered)
+    await gateway.publish(offered)
+    name = f"dial-{offered.assignment.assignment_id}"
+    command = await gateway.pbx.got(Originate, name)
+    assert (command.device, command.number, command.trunk) == ("1001", "+8613800138000", "carrier")
+    assert 15 < command.timeout_s <= 19
+    await gateway.pbx.say(
+        CallOffered(at=now(), call=name, direction=Direction.OUTBOUND, dialled="+8613800138000"),
+        LegAlerting(at=now(), call=name, leg=command.leg, device="1001"),
+        LegAnswered(at=now(), call=name, leg=command.leg, device="1001"),
+    )
+    picked_up = (await gateway.heard(telephony.CallOriginated, id_of(name))).data.call
+    assert picked_up.attributes["call_back_of"] == str(offered.work_item.work_item_id)
+    (leg,) = picked_up.connections
+    assert (leg.assignment_id, leg.agent_id) == (offered.assignment.assignment_id, "a1001")
+    assert leg.answered_at is not None and leg.joined_at is None
+    await gateway.pbx.say(CustomerAnswered(at=now(), call=name))
+    await gateway.heard(telephony.CallAnswered, id_of(name))
+    assert len(gateway.pbx.sent(Originate, name)) == 1
+    await gateway.pbx.say(CallCleared(at=now(), call=name, by=Party.CUSTOMER))
+    await gateway.heard(telephony.CallCleared, id_of(name))
+
+
+async def test_a_call_back_that_is_withdrawn_stops_ringing(gateway: Gateway) -> None:
+    _, offered = await _waits_no_longer(gateway)
+    await gateway.publish(offered)
+    name = f"dial-{offered.assignment.assignment_id}"
+    await gateway.pbx.got(Originate, name)
+    over = offered.assignment.model_copy(update={"state": routing.AssignmentState.EXPIRED})
+    await gateway.publish(routing.AssignmentExpired(assignment=over, work_item=offered.work_item))
+    await gateway.pbx.got(HangUp, name)
+    failed = await gateway.heard(telephony.ConnectionFailed, id_of(name))
+    assert failed.data.call.connections[0].failure is telephony.FailureReason.CANCELLED
+
+
+async def test_a_call_back_to_where_nobody_may_call_is_over_at_once(gateway: Gateway) -> None:
+    _, offered = await _waits_no_longer(gateway)
+    address = offered.work_item.call.model_copy(update={"call_back": "+442079460000"})
+    item = offered.work_item.model_copy(update={"call": address})
+    await gateway.publish(offered.model_copy(update={"work_item": item}))
+    name = f"dial-{offered.assignment.assignment_id}"
+    cleared = (await gateway.heard(telephony.CallCleared, id_of(name))).data.call
+    assert (cleared.cause, cleared.cleared_by) == ("number-not-allowed", "gateway")
+    assert cleared.connections[0].failure is telephony.FailureReason.CANCELLED
+    assert not gateway.pbx.sent(Originate, name)
+
+
+async def test_who_is_still_there_is_connected_not_called_back(gateway: Gateway) -> None:
+    call = await gateway.offer()
+    offered = gateway.assignment(call)
+    address = offered.work_item.call.model_copy(update={"call_back": "+8613800138000"})
+    item = offered.work_item.model_copy(update={"call": address})
+    await gateway.publish(offered.model_copy(update={"work_item": item}))
+    await gateway.pbx.got(Connect, call.pbx_call_id)

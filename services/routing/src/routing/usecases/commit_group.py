@@ -48,6 +48,7 @@ from routing.usecases.set_agent_mode import set_agent_mode
 
 MESSAGES = (
     telephony.CallOffered,
+    telephony.CallOriginated,
     telephony.CallAnswered,
     telephony.ConnectionFailed,
     telephony.ConnectionCleared,

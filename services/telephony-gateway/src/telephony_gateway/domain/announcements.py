@@ -14,6 +14,7 @@ class Kind(StrEnum):
     OFFERED = "offered"
     ATTRIBUTES_CHANGED = "attributes-changed"
     ALERTING = "alerting"
+    ORIGINATED = "originated"
     ANSWERED = "answered"
     TRANSFERRED = "transferred"
     CONFERENCED = "conferenced"
@@ -63,6 +64,9 @@ def _of_leg(before: Call | None, old: Connection | None, after: Call, new: Conne
     is_joined = after.joined_at(new) is not None
     if new.state is LegState.ALERTING and (old is None or old.state is LegState.INITIATED):
         kinds.append(Kind.ALERTING)
+    picked_up = new.answered_at is not None and (old is None or old.answered_at is None)
+    if after.direction is Direction.OUTBOUND and picked_up and new.consults is None and after.customer_since is None:
+        kinds.append(Kind.ORIGINATED)
     moved_now = old is not None and old.moved_at is None and new.moved_at is not None
     if is_joined and (moved_now or not was_joined):
         kinds.append(_JOINED_BY[new.moved_by])

@@ -18,6 +18,7 @@ _WHOLE: dict[Kind, type[telephony.CallEvent]] = {
 }
 _OF_A_LEG: dict[Kind, type[telephony.ConnectionEvent]] = {
     Kind.ALERTING: telephony.CallAlerting,
+    Kind.ORIGINATED: telephony.CallOriginated,
     Kind.ANSWERED: telephony.CallAnswered,
     Kind.TRANSFERRED: telephony.CallTransferred,
     Kind.CONFERENCED: telephony.CallConferenced,
