@@ -20,4 +20,4 @@ async def test_the_service_answers_as_its_document_says(new_centre):
         "work_item_id": str(assignment.work_item_id),
         "assignment_id": str(assignment.assignment_id),
     }
-    assert len(await answers_as_documented(centre.deployed, known)) == 43
+    assert len(await answers_as_documented(centre.deployed, known)) == 44
