@@ -143,3 +143,18 @@ async def test_an_agent_whose_phone_is_away_is_given_up(centre, grace):
         routing.AgentChanged, lambda e: e.data.agent.agent_id == "a1077" and e.data.agent.reason == "presence_lost"
     )
     assert said.data.agent.state is routing.AgentState.OFFLINE
+
+
+async def test_a_call_interrupts_a_lead_that_fills_the_agent(centre):
+    await centre.agent("a1001", capacity={"call": 1, "lead": 1}, capacity_total=1)
+    await _accepted_lead(centre, "a1001")
+    call = centre.call()
+    await call.tell(call.offer())
+    await centre.ends(call.call_id, "waiting")
+    settings = {"org_path": "/cn", "interrupts": {"call": ["lead"]}}
+    assert (await centre.ok("PUT", "/v1/workspaces/main", settings, match="*"))["interrupts"] == {"call": ["lead"]}
+    await centre.offered(call.call_id, "a1001")
+    await _lose_the_owner(centre)
+    await call.tell(call.clear())
+    await centre.ends(call.call_id, "cancelled")
+    await centre.ok("PUT", "/v1/workspaces/main", {"org_path": "/cn"}, match="*")

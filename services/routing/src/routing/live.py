@@ -51,6 +51,7 @@ class WorkspaceConfig:
     reoffer_after_s: int
     version: int
     presence_grace_s: int | None = None
+    interrupts: dict[str, list[str]] = field(default_factory=dict)
 
     def settings(self) -> core.Settings:
         """As the engine wants it."""
@@ -58,6 +59,9 @@ class WorkspaceConfig:
             weights={core.WorkKind(kind): weight for kind, weight in self.weights.items()},
             misses_allowed={core.Miss(miss): count for miss, count in self.misses_allowed.items()},
             reoffer_after_ms=self.reoffer_after_s * 1000,
+            interrupts={
+                core.WorkKind(kind): frozenset(map(core.WorkKind, others)) for kind, others in self.interrupts.items()
+            },
             presence_grace_ms=None if self.presence_grace_s is None else self.presence_grace_s * 1000,
         )
 

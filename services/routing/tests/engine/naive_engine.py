@@ -141,8 +141,9 @@ class NaiveEngine:
         mine = [w for w in self.items.values() if w.agent == agent.agent_id and state in (None, w.state)]
         return sorted(mine, key=lambda w: w.token)
 
-    def weight(self, agent: NaiveAgent) -> int:
-        return sum(self.settings.weights.get(w.item.kind, 1) for w in self.held(agent))
+    def weight(self, agent: NaiveAgent, beside: WorkKind | None = None) -> int:
+        ignored = self.settings.interrupts.get(beside, ()) if beside else ()
+        return sum(self.settings.weights.get(w.item.kind, 1) for w in self.held(agent) if w.item.kind not in ignored)
 
     def key(self, work: NaiveItem, agent: NaiveAgent) -> Any:
         order = self.queues[work.item.queue].order or self.order
@@ -209,7 +210,7 @@ class NaiveEngine:
             limit = 0
         weight = self.settings.weights.get(kind, 1)
         return sum(w.item.kind == kind for w in self.held(agent)) < limit and (
-            capacity.total is None or self.weight(agent) + weight <= capacity.total
+            capacity.total is None or self.weight(agent, kind) + weight <= capacity.total
         )
 
     def is_eligible(self, work: NaiveItem, agent: NaiveAgent) -> bool:
@@ -521,7 +522,7 @@ class NaiveEngine:
             capacity = taker.profile.capacity
             count = sum(w.item.kind == other.item.kind for w in self.held(taker))
             if count > capacity.items.get(other.item.kind, 0) or (
-                capacity.total is not None and self.weight(taker) > capacity.total
+                capacity.total is not None and self.weight(taker, other.item.kind) > capacity.total
             ):
                 self.free(other)
                 withdrawn.append(other)

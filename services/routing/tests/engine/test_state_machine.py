@@ -131,6 +131,7 @@ workspace_settings = st.builds(
     misses_allowed=st.sampled_from([{}, {Miss.NO_ANSWER: 1, Miss.UNREACHABLE: 1}, dict.fromkeys(Miss, 2)]),
     reoffer_after_ms=st.sampled_from([0, 7]),
     presence_grace_ms=st.sampled_from([None, 0, 20]),
+    interrupts=st.sampled_from([{}, {WorkKind.CALL: frozenset({WorkKind.LEAD, WorkKind.SERVICE_REQUEST})}]),
 )
 
 
@@ -378,7 +379,12 @@ class EngineMachine(RuleBasedStateMachine):
             mine = [self.storage.items[a.item_id].item.kind for a in held if a.agent_id == agent_id]
             within = all(mine.count(kind) <= capacity.items.get(kind, 0) for kind in set(mine))
             if capacity.total is not None:
-                within = within and sum(self.settings.weights.get(k, 1) for k in mine) <= capacity.total
+                # A call may come beside what it interrupts; each of the two fits alone.
+                interrupted = self.settings.interrupts.get(WorkKind.CALL, frozenset())
+                for some in (set(interrupted), set(WorkKind) - interrupted):
+                    within = (
+                        within and sum(self.settings.weights.get(k, 1) for k in mine if k in some) <= capacity.total
+                    )
             if within:
                 self.above_capacity.discard(agent_id)
             assert within or agent_id in self.above_capacity

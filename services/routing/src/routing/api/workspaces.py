@@ -61,6 +61,11 @@ class WorkspaceBody(Body):
         le=3600,
         description="An agent who did not take an item is not offered it again for so long, unless alone.",
     )
+    interrupts: dict[WorkKind, Annotated[list[WorkKind], Field(max_length=3)]] = Field(
+        default={},
+        description="Which kinds an item of each kind interrupts: their weight does not count when there is to be room"
+        ' for it. `{"call": ["lead"]}`: an agent whose total weight is full of leads can still be called.',
+    )
     presence_grace_s: int | None = Field(
         default=None,
         ge=0,
@@ -81,6 +86,7 @@ class WorkspaceView(BaseModel):
     weights: dict[str, int]
     reoffer_after_s: int
     presence_grace_s: int | None
+    interrupts: dict[str, list[str]]
     version: int
     created_at: datetime
     updated_at: datetime

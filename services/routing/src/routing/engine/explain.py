@@ -113,5 +113,6 @@ def _is_full(floor: Floor, work: WorkEntry, agent: AgentEntry) -> Iterator[str]:
     if limit and agent.counts[work.kind] >= limit:
         yield f"full {kind} {agent.counts[work.kind]} of {limit}"
     weight = floor.settings.weights.get(kind, 1)
-    if capacity.total is not None and agent.weight + weight > capacity.total:
-        yield f"full weight {agent.weight} of {capacity.total}"
+    beside = floor.weight_beside(agent, work.kind)
+    if capacity.total is not None and beside + weight > capacity.total:
+        yield f"full weight {beside} of {capacity.total}"

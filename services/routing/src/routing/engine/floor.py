@@ -77,6 +77,9 @@ class Floor:
         self._order = order
         self._weights = [settings.weights.get(kind, 1) for kind in KINDS]
         self._exclusive = [kind in settings.exclusive for kind in KINDS]
+        self._interrupts = [
+            [other for other in ALL_KINDS if KINDS[other] in settings.interrupts.get(kind, ())] for kind in KINDS
+        ]
         self._touched: dict[AgentEntry, None] = {}
 
     def begin(self, now: int, happened: int | None) -> None:
@@ -117,9 +120,18 @@ class Floor:
         assert agent_class is not None
         return (
             agent.counts[kind] < agent_class.limits[kind]
-            and (agent_class.total is None or agent.weight + self._weights[kind] <= agent_class.total)
+            and (
+                agent_class.total is None or self.weight_beside(agent, kind) + self._weights[kind] <= agent_class.total
+            )
             and (kind != CALL or agent.device is not DeviceState.UNREACHABLE)
         )
+
+    def weight_beside(self, agent: AgentEntry, kind: int) -> int:
+        """The weight in hand that an item of this kind does not interrupt."""
+        weight = agent.weight
+        for other in self._interrupts[kind]:
+            weight -= agent.counts[other] * self._weights[other]
+        return weight
 
     def open_kinds(self, agent: AgentEntry) -> Kinds:
         """The kinds of which the agent can be offered one more item."""
@@ -136,7 +148,7 @@ class Floor:
         """Whether the agent holds more of this kind, or more in all, than the agent's capacity."""
         capacity = agent.profile.capacity
         return agent.counts[kind] > capacity.items.get(KINDS[kind], 0) or (
-            capacity.total is not None and agent.weight > capacity.total
+            capacity.total is not None and self.weight_beside(agent, kind) > capacity.total
         )
 
     def seat(self, agent: AgentEntry) -> None:

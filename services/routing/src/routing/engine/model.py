@@ -420,7 +420,8 @@ class Settings:
     in a row that were not taken, the last for that reason, the agent becomes not ready with it (never, when
     the reason is missing). ``reoffer_after_ms``: see ``avoid`` in :mod:`routing.engine`.
     An agent whose phone cannot be reached, or whose desktop is silent, for ``presence_grace_ms`` is given up (never,
-    when it is None).
+    when it is None). Kinds that a kind ``interrupts`` do not weigh when there is to be room for one of it: with leads
+    in hand as heavy as the agent's total, there may still be room for a call.
     """
 
     weights: Mapping[WorkKind, int] = field(default_factory=dict)
@@ -430,6 +431,7 @@ class Settings:
     )
     reoffer_after_ms: int = 5_000
     presence_grace_ms: int | None = None
+    interrupts: Mapping[WorkKind, frozenset[WorkKind]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if any(weight < 1 for weight in self.weights.values()):

@@ -228,7 +228,8 @@ _WRITE_CONFIG = text(
     """
     UPDATE workspaces SET name = :name, agent_order = :agent_order, misses_allowed = CAST(:misses_allowed AS jsonb),
         weights = CAST(:weights AS jsonb), reoffer_after_s = :reoffer_after_s,
-        presence_grace_s = :presence_grace_s, version = :version, updated_at = now()
+        presence_grace_s = :presence_grace_s, interrupts = CAST(:interrupts AS jsonb), version = :version,
+        updated_at = now()
     WHERE workspace_id = :workspace_id
     """
 )
@@ -307,6 +308,7 @@ async def _write_configuration(uow: UnitOfWork, workspace_id: str, changes: Chan
                 "weights": json.dumps(config.weights),
                 "reoffer_after_s": config.reoffer_after_s,
                 "presence_grace_s": config.presence_grace_s,
+                "interrupts": json.dumps(config.interrupts),
                 "version": config.version,
             },
         )
@@ -593,6 +595,7 @@ def workspace_config(row: Row[Any]) -> WorkspaceConfig:
         weights=row.weights,
         reoffer_after_s=row.reoffer_after_s,
         presence_grace_s=row.presence_grace_s,
+        interrupts=row.interrupts,
         version=row.version,
     )
 

@@ -128,9 +128,9 @@ def _customer(row: Row[Any]) -> Customer:
 _CREATE_WORKSPACE = text(
     """
     INSERT INTO workspaces (workspace_id, org_path, name, agent_order, misses_allowed, weights, reoffer_after_s,
-                            presence_grace_s, version)
+                            presence_grace_s, interrupts, version)
     VALUES (:workspace_id, :org_path, :name, :agent_order, CAST(:misses_allowed AS jsonb), CAST(:weights AS jsonb),
-            :reoffer_after_s, :presence_grace_s, 1)
+            :reoffer_after_s, :presence_grace_s, CAST(:interrupts AS jsonb), 1)
     ON CONFLICT DO NOTHING RETURNING workspace_id
     """
 )

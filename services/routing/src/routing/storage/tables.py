@@ -18,6 +18,7 @@ workspaces = Table(
     Column("weights", JSONB),
     Column("reoffer_after_s", Integer),
     Column("presence_grace_s", Integer),
+    Column("interrupts", JSONB),
     Column("version", BigInteger),
     Column("created_at", _TIME),
     Column("updated_at", _TIME),

@@ -26,6 +26,7 @@ def change_workspace(live: LiveWorkspace, payload: dict[str, Any]) -> dict[str, 
         weights=payload["weights"],
         reoffer_after_s=payload["reoffer_after_s"],
         presence_grace_s=payload["presence_grace_s"],
+        interrupts=payload["interrupts"],
     )
     if wanted == config and payload["if_match"] is None:
         return {}

@@ -25,6 +25,7 @@ async def create_workspace(uow: UnitOfWork, workspace_id: str, payload: dict[str
         "weights": json.dumps(payload["weights"]),
         "reoffer_after_s": payload["reoffer_after_s"],
         "presence_grace_s": payload["presence_grace_s"],
+        "interrupts": json.dumps(payload["interrupts"]),
     }
     queue = {
         "workspace_id": workspace_id,
