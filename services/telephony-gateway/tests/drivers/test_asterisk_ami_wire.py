@@ -8,6 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from telephony_gateway.drivers import asterisk_ami_messages as wire
 from telephony_gateway.drivers.asterisk_ami import AsteriskAmi
+from telephony_gateway.drivers.asterisk_ami_calls import Calls
+from telephony_gateway.drivers.asterisk_ami_channels import Channel
+from telephony_gateway.drivers.asterisk_ami_commands import Dialplan, actions_for
+from telephony_gateway.drivers.asterisk_ami_memory import Call, Leg
 from telephony_gateway.drivers.asterisk_ami_messages import MAX_MESSAGE, MessageReader, Unspeakable, action, decoded
 from telephony_gateway.drivers.credentials import Credentials
 from telephony_gateway.drivers.interface import (
@@ -16,10 +20,12 @@ from telephony_gateway.drivers.interface import (
     CommandRefused,
     Connect,
     ConnectionUp,
+    Direction,
+    Mute,
     Originate,
     SetAttributes,
 )
-from telephony_gateway.drivers.interpreter import Wire
+from telephony_gateway.drivers.interpreter import Refusal, Wire
 
 GREETING = b"Asterisk Call Manager/11.0.0\r\n"
 NOW = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
@@ -177,6 +183,19 @@ def test_attributes_become_variables_and_never_functions() -> None:
     gateway.order([SetAttributes(command_id=uuid4(), call="1.0", attributes={"tier": BREAKING})], NOW)
     outbox = gateway.take()
     assert outbox.says == [] and isinstance(outbox.events[0], CommandRefused)
+
+
+def test_mute_is_about_the_agents_channel() -> None:
+    calls = Calls()
+    call = calls.calls["1.0"] = Call("1.0", Direction.INBOUND, "4008100", NOW)
+    call.legs["2.0"] = Leg("leg-1", Channel("2.0", "PJSIP/1001-00000001", NOW), "1001")
+    for on, state in ((True, "on"), (False, "off")):
+        command = Mute(command_id=uuid4(), call="1.0", leg="leg-1", on=on)
+        assert actions_for(command, calls, Dialplan(), NOW) == [
+            ("MuteAudio", [("Channel", "PJSIP/1001-00000001"), ("Direction", "in"), ("State", state)])
+        ]
+    with pytest.raises(Refusal, match="no-such-leg"):
+        actions_for(Mute(command_id=uuid4(), call="1.0", leg="leg-2", on=True), calls, Dialplan(), NOW)
 
 
 def test_the_secret_is_shown_nowhere() -> None:

@@ -29,6 +29,7 @@ from telephony_gateway.drivers.interface import (
     LegHeld,
     LegInitiated,
     LegRetrieved,
+    Mute,
     Originate,
     Party,
 )
@@ -246,6 +247,20 @@ class TestControl:
             await eventually(refused)
         finally:
             gateway.pbx.refuse_with = None
+
+    async def test_mute(self, gateway: Gateway) -> None:
+        call = await gateway.offer()
+        name, url = call.pbx_call_id, f"/v1/calls/{call.call_id}"
+        assert problem(await gateway.admin.post(f"{url}/mute", json={}))[:2] == (409, "no-agent")
+        leg = await gateway.connect(call)
+        muted = await gateway.agent().post(f"{url}/mute", json={}, headers={"Idempotency-Key": "m1"})
+        assert muted.status_code == 202, muted.text
+        again = await gateway.agent().post(f"{url}/mute", json={}, headers={"Idempotency-Key": "m1"})
+        assert again.json() == muted.json()
+        assert problem(await gateway.agent().post(f"{url}/mute", json={"on": "no"})) == (422, "invalid-request", ["on"])
+        assert (await gateway.agent().post(f"{url}/mute", json={"on": False})).status_code == 202
+        assert (await gateway.pbx.got(Mute, name, count=2)).on is False
+        assert [(command.leg, command.on) for command in gateway.pbx.sent(Mute, name)] == [(leg, True), (leg, False)]
 
     async def test_blind_transfer(self, gateway: Gateway) -> None:
         await gateway.seat("a1002", "1002")

@@ -11,4 +11,4 @@ async def test_the_service_answers_as_its_document_says(gateway: Gateway) -> Non
     call = await gateway.offer()
     await gateway.connect(call)
     known = {"pbx_id": "pbx-1", "device_id": "1001", "call_id": str(call.call_id)}
-    assert len(await answers_as_documented(gateway.deployed, known)) == 18
+    assert len(await answers_as_documented(gateway.deployed, known)) == 19

@@ -51,6 +51,7 @@ from telephony_gateway.drivers.interface import (
     LegInitiated,
     LegRetrieved,
     LegState,
+    Mute,
     Originate,
     Party,
     PbxEvent,
@@ -203,6 +204,10 @@ async def test_every_command(site: tuple[Any, Gateway]) -> None:
     await gateway.until(LegHeld)
     await gateway.tell(Retrieve, call, leg="L1")
     await gateway.until(LegRetrieved)
+    for on in (True, False):
+        assert isinstance(await gateway.ask(Mute, call, leg="L1", on=on), CommandDone)
+        [live] = await pbx.control.live()
+        assert live["legs"]["L1"].get("muted", False) is on
     await gateway.tell(Consult, call, leg="L1", new_leg="L2", device="1002", timeout_s=5.0)
     assert (await gateway.until(LegInitiated, leg="L2")).consults == "L1"
     await gateway.until(LegAlerting, leg="L2")
@@ -403,6 +408,7 @@ async def test_the_driver_knows_every_command() -> None:
         await driver.send([HangUp(command_id=uuid4(), call="x")])
     fields = {
         "leg": "a",
+        "on": True,
         "to_leg": "b",
         "new_leg": "b",
         "device": "d",

@@ -94,6 +94,13 @@ class Which(Body):
     agent_id: OfAgent = None
 
 
+class Mute(Body):
+    """Whose microphone."""
+
+    agent_id: OfAgent = None
+    on: Annotated[bool, Field(description="False: no longer muted.")] = True
+
+
 class HangUp(Body):
     """An agent leaves: the call ends unless others talk. Without an agent the whole call ends."""
 
@@ -257,6 +264,14 @@ async def retrieve(
 ) -> Receipt:
     """Takes the customer off hold."""
     return await _control(request, caller, database, "retrieve", call_id, body, key)
+
+
+@router.post("/calls/{call_id}/mute", status_code=202, summary="Mute")
+async def mute(
+    call_id: CallId, body: Mute, caller: Staff, database: Db, request: Request, key: IdempotencyKey = None
+) -> Receipt:
+    """Keeps what the agent says from the others; the agent hears on. A PBX that cannot, refuses it as `unsupported`."""
+    return await _control(request, caller, database, "mute", call_id, body, key)
 
 
 @router.post("/calls/{call_id}/transfer", status_code=202, summary="Transfer")

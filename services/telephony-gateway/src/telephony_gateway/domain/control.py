@@ -27,6 +27,7 @@ from telephony_gateway.domain.pbx_commands import (
     Consult,
     HangUp,
     Hold,
+    Mute,
     Originate,
     Retrieve,
     SetAttributes,
@@ -170,6 +171,12 @@ def retrieve(call: Call, agent: Connection, order_id: UUID, now: datetime) -> Ca
     if not agent.on_hold:
         raise NotPossible("not-held", "the customer is not on hold")
     return _requested(call, Retrieve(command_id=order_id, call=call.pbx_call, leg=agent.leg), now)
+
+
+def mute(call: Call, agent: Connection, on: bool, order_id: UUID, now: datetime) -> Call:
+    """Keep what the agent says from the others, or no longer. Whether it is so already, only the PBX knows."""
+    _require_talking(call, agent)
+    return _requested(call, Mute(command_id=order_id, call=call.pbx_call, leg=agent.leg, on=on), now)
 
 
 def transfer_blind(

@@ -66,6 +66,14 @@ class Retrieve(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Mute(Command):
+    """Keep what this leg's agent says from the others; not ``on``: no longer. The agent hears on."""
+
+    leg: str
+    on: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class BlindTransfer(Command):
     """Give the customer to ``device`` without asking. ``leg`` ends at once, the customer hears ringing.
 

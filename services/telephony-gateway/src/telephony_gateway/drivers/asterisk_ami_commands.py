@@ -21,6 +21,7 @@ from telephony_gateway.domain.pbx_commands import (
     Consult,
     HangUp,
     Hold,
+    Mute,
     Originate,
     Retrieve,
     SetAttributes,
@@ -81,6 +82,8 @@ def actions_for(command: Command, calls: Calls, dialplan: Dialplan, at: datetime
             return _hold(call, _leg(call, command.leg), dialplan)
         case Retrieve():
             return [bridge(_customer(call), _leg(call, command.leg).channel)]
+        case Mute():
+            return [_mute(_leg(call, command.leg).channel, on=command.on)]
         case BlindTransfer():
             _leg(call, command.leg)
             return _send_to_agent(command.new_leg, command.device, command.timeout_s, call, calls, dialplan, at)
@@ -270,6 +273,11 @@ def bridge(one: Channel, other: Channel) -> Action:
 def hang_up(channel: Channel) -> Action:
     """End a channel."""
     return "Hangup", [("Channel", channel.name), ("Cause", "16")]
+
+
+def _mute(channel: Channel, *, on: bool) -> Action:
+    """What comes from the phone is replaced by silence; needs Asterisk's res_mutestream."""
+    return "MuteAudio", [("Channel", channel.name), ("Direction", "in"), ("State", "on" if on else "off")]
 
 
 def _setvar(channel: Channel, variable: str, value: str) -> Action:

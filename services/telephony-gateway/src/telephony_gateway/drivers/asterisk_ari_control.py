@@ -21,6 +21,7 @@ from telephony_gateway.domain.pbx_commands import (
     Consult,
     HangUp,
     Hold,
+    Mute,
     Originate,
     Retrieve,
     SetAttributes,
@@ -192,6 +193,10 @@ class Control:
                 return _decided(self.wait(call), decides)
             case Retrieve():
                 return self._retrieve(call, _there(call, command.leg), decides)
+            case Mute():
+                leg = _talking(call, command.leg)
+                ask = post if command.on else delete
+                return [Say(ask("channels", leg.channel, "mute", direction="in"), call.name, decides)]
             case BlindTransfer():
                 return self._transfer_blind(call, _talking(call, command.leg), command)
             case Consult():

@@ -357,6 +357,14 @@ class Retrieve(_Command):
     leg: Name
 
 
+class Mute(_Command):
+    """Keep what this leg's agent says from the others; not `on`: no longer."""
+
+    command: Literal["mute"]
+    leg: Name
+    on: bool
+
+
 class BlindTransfer(_Command):
     """Give the customer to `device`, as `new_leg`, without asking. `leg` ends at once."""
 
@@ -425,6 +433,7 @@ Command = (
     | AnswerLeg
     | Hold
     | Retrieve
+    | Mute
     | BlindTransfer
     | Consult
     | AttendedTransfer

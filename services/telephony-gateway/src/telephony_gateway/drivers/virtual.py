@@ -67,6 +67,7 @@ from telephony_gateway.drivers.interface import (
     LiveCall,
     LiveDevice,
     LiveLeg,
+    Mute,
     Originate,
     Party,
     PbxEvent,
@@ -481,6 +482,8 @@ def _particulars(command: Command) -> dict[str, Any]:  # noqa: PLR0911, PLR0912 
             return {"command": "hold", "leg": command.leg}
         case Retrieve():
             return {"command": "retrieve", "leg": command.leg}
+        case Mute():
+            return {"command": "mute", "leg": command.leg, "on": command.on}
         case BlindTransfer():
             return {"command": "transfer_blind", **_bringing_in(command)}
         case Consult():

@@ -16,7 +16,16 @@ from telephony_gateway.usecases.board import Board
 from telephony_gateway.usecases.set_call_attributes import set_call_attributes
 
 Action = Literal[
-    "hang-up", "answer", "hold", "retrieve", "transfer", "consult", "complete-transfer", "conference", "attributes"
+    "hang-up",
+    "answer",
+    "hold",
+    "retrieve",
+    "mute",
+    "transfer",
+    "consult",
+    "complete-transfer",
+    "conference",
+    "attributes",
 ]
 RING_S = 20.0
 
@@ -29,6 +38,7 @@ class Control(BaseModel):
     to_agent_id: Identifier | None = None
     to_device_id: Identifier | None = None
     timeout_s: Annotated[float, Field(gt=0, le=300)] = RING_S
+    on: bool = True
     attributes: Attributes = Field(default_factory=dict)
 
 
@@ -67,6 +77,8 @@ async def _decide(uow: UnitOfWork, board: Board, action: Action, call: Call, ask
     if action in simple:
         changed: Call = simple[action](call, agent, order_id, now)
         return changed
+    if action == "mute":
+        return control.mute(call, agent, asked.on, order_id, now)
     device_id = await _target(uow, board, call, asked)
     if action == "conference":
         return control.confer(call, agent, device_id, asked.timeout_s, order_id, now)

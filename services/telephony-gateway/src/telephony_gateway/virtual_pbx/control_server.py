@@ -254,8 +254,13 @@ def _live_row(call: Call) -> dict[str, Any]:
         "number": call.number,
         "offered_us": call.offered_us,
         "answered_us": call.answered_us,
-        "legs": {leg.id: {"device": leg.device_id, "state": leg.state} for leg in call.legs.values()},
+        "legs": {leg.id: _leg(leg) for leg in call.legs.values()},
     }
+
+
+def _leg(leg: Leg) -> dict[str, Any]:
+    row: dict[str, Any] = {"device": leg.device_id, "state": leg.state}
+    return {**row, "muted": True} if leg.muted else row
 
 
 class Controller(asyncio.Protocol):

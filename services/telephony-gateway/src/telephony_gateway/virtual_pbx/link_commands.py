@@ -94,6 +94,13 @@ class Retrieve(_OfLeg):
     command: Literal["retrieve"]
 
 
+class Mute(_OfLeg):
+    """See `commands.mute`."""
+
+    command: Literal["mute"]
+    on: bool
+
+
 class _BringIn(_OfLeg):
     new_leg: Id
     device: DeviceId
@@ -154,6 +161,7 @@ Order = (
     | Answer
     | Hold
     | Retrieve
+    | Mute
     | TransferBlind
     | Consult
     | Confer
@@ -183,7 +191,7 @@ def read(line: bytes) -> Login | Snapshot | Heartbeat | Order:
         raise Refused("malformed", f"{where}: {first['msg']}"[:300]) from error
 
 
-def perform(switch: Switch, order: Order, speed: float) -> None:
+def perform(switch: Switch, order: Order, speed: float) -> None:  # noqa: PLR0912 (one line per kind)
     """Have the switch do it.
 
     Raises:
@@ -200,6 +208,8 @@ def perform(switch: Switch, order: Order, speed: float) -> None:
             commands.hold(switch, order.call, order.leg)
         case Retrieve():
             commands.retrieve(switch, order.call, order.leg)
+        case Mute():
+            commands.mute(switch, order.call, order.leg, order.on)
         case TransferBlind():
             timeout_s = order.timeout_s * speed
             commands.transfer_blind(switch, order.call, order.leg, order.new_leg, order.device, timeout_s)

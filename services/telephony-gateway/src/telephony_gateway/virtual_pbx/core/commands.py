@@ -78,6 +78,11 @@ def retrieve(switch: Switch, call_id: str, leg_id: str) -> None:
         switch.retrieve(leg)
 
 
+def mute(switch: Switch, call_id: str, leg_id: str, on: bool) -> None:
+    """Keep what the agent says from the others, or no longer."""
+    _in_conversation(switch, call_id, leg_id).muted = on
+
+
 def transfer_blind(switch: Switch, call_id: str, leg_id: str, new_leg: str, device_id: str, timeout_s: float) -> None:
     """Give the customer to a device without asking."""
     if _rung_before(switch, call_id, new_leg, device_id):

@@ -126,6 +126,8 @@ class Leg:
     """It is the phone from which an outbound call is made."""
     scripted: bool = False
     """Its agent acts by behaviour, not by the gateway's command."""
+    muted: bool = False
+    """The others do not hear its agent."""
     timers: list[Timer] = field(default_factory=list)
 
     @property
