@@ -129,3 +129,23 @@ async def test_what_cannot_be_called_back_says_why(centre):
     await withheld.tell(withheld.clear())
     await centre.ends(withheld.call_id, "completed")
     assert (await centre.admin.post(_path(withheld))).json()["code"] == "item-not-open"
+
+
+async def test_a_step_offers_to_call_back_once(centre):
+    await centre.queue(steps=[{"after_s": 0, "priority": 1}, {"after_s": 1, "offer_call_back": True}])
+    call = centre.call()
+    await call.tell(call.offer())
+    said = await centre.bus.expect(telephony.SetCallAttributes, lambda e: e.data.call_id == call.call_id)
+    assert (said.data.attributes, said.pbx) == ({"offer_call_back": "yes"}, "pbx-1")
+    await call.tell(call.press(offer_call_back="yes"))
+    await call.tell(call.press(call_back="yes"))
+    await call.tell(call.clear())
+    item = await centre.ends(call.call_id, "waiting")
+    assert item["step"] == 2
+    assert len(centre.bus.said(telephony.SetCallAttributes, lambda e: e.data.call_id == call.call_id)) == 1
+    steps = [{"after_s": 1, "offer_call_back": True, "queue": "default"}]
+    await centre.queue("back")
+    response = await centre.admin.put(
+        "/v1/workspaces/main/queues/back", json={"steps": steps}, headers={"If-Match": "*"}
+    )
+    assert response.json()["errors"][0]["field"] == "steps.0.offer_call_back"

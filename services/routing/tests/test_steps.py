@@ -13,7 +13,7 @@ QUEUE = "/v1/workspaces/main/queues/default"
 
 
 def _step(after_s: int, **more: Any) -> dict[str, Any]:
-    nothing = {"levels": {}, "also": {}, "wider": 0, "priority": 0, "queue": None}
+    nothing = {"levels": {}, "also": {}, "wider": 0, "priority": 0, "offer_call_back": False, "queue": None}
     return {"after_s": after_s, **nothing, **more}
 
 

@@ -27,6 +27,8 @@ REFUSED = "refused"
 """Outcome of a call that nobody takes: it is hung up."""
 ROUTED_TO = "routed_to"
 """Attribute by which the PBX is told what to do with a call that stays with it, such as ``voicemail``."""
+OFFER_CALL_BACK = "offer_call_back"
+"""Attribute by which the PBX is told to offer the caller to be called back."""
 INTERVAL_MS = 15 * 60_000
 
 
@@ -410,12 +412,13 @@ class LiveWorkspace:
 
     def end_call(self, work: Work, outcome: str) -> None:
         """Routing is done with a call before any agent had it: it is hung up, or left to the PBX, which is told."""
-        call_id = work.subject_id
-        asked: CommandData
         if outcome == REFUSED:
-            asked = telephony.HangUpCall(call_id=call_id)
+            self._tell_pbx(work, telephony.HangUpCall(call_id=work.subject_id))
         else:
-            asked = telephony.SetCallAttributes(call_id=call_id, attributes={ROUTED_TO: outcome})
+            self._tell_pbx(work, telephony.SetCallAttributes(call_id=work.subject_id, attributes={ROUTED_TO: outcome}))
+
+    def _tell_pbx(self, work: Work, asked: CommandData) -> None:
+        call_id = work.subject_id
         self.changes.announcements.append(
             Announcement(
                 asked,
@@ -509,6 +512,7 @@ class LiveWorkspace:
 
     def _changed(self, item: core.Item) -> Work:
         work = self.works[UUID(item.item_id)]
+        self._offer_call_back(work, item)
         work.queue, work.priority = item.queue, item.priority
         work.step, work.queued_at = item.step, None if item.queued_at is None else moment(item.queued_at)
         work.due_at = None if item.due_at is None else moment(item.due_at)
@@ -521,6 +525,16 @@ class LiveWorkspace:
         self.touch(work)
         work.version += 1
         return work
+
+    def _offer_call_back(self, work: Work, item: core.Item) -> None:
+        """The PBX is told when the steps taken just now say so."""
+        if work.kind is not core.WorkKind.CALL or work.call_back is not None or item.queue not in self.queues:
+            return
+        before = work.step if work.queue == item.queue else 0
+        if any(step.get("offer_call_back") for step in self.queues[item.queue].steps[before : item.step]):
+            self._tell_pbx(
+                work, telephony.SetCallAttributes(call_id=work.subject_id, attributes={OFFER_CALL_BACK: "yes"})
+            )
 
     def _close(self, work: Work, effect: core.ItemCompleted | core.ItemCancelled) -> None:
         figures = self._figures(work)

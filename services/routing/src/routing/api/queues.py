@@ -42,6 +42,11 @@ class StepBody(Body):
         description="By how many parts of its code the territory grows: by one, `CN-31-0115` to all of `CN-31`.",
     )
     priority: int = Field(default=0, ge=0, le=1000, description="Is added.")
+    offer_call_back: bool = Field(
+        default=False,
+        description="The PBX is told to offer a caller to be called back: the call's attribute `offer_call_back` is"
+        " `yes` from then on. Whoever wants it gets the attribute `call_back` from the PBX.",
+    )
     queue: Identifier | None = Field(
         default=None, description="The item goes to this queue instead and begins with its steps; only the last may."
     )

@@ -79,6 +79,8 @@ def _check_steps(live: LiveWorkspace, steps: list[dict[str, Any]]) -> None:
         before_s = step["after_s"]
         if step["queue"] is None:
             continue
+        if step.get("offer_call_back"):
+            raise Invalid("a step that moves the item offers nothing", f"steps.{index}.offer_call_back")
         if step["queue"] not in live.queues:
             raise Invalid(f"there is no queue {step['queue']}", f"steps.{index}.queue")
         if index < len(steps) - 1:
