@@ -288,7 +288,9 @@ async def test_any_replica_takes_what_the_owner_commits(scene: Scene) -> None:
     await replica.stop()
 
 
-async def test_commands_as_webhooks_are_signed_and_repeated_until_they_are_taken(scene: Scene) -> None:
+async def test_commands_as_webhooks_are_signed_and_repeated_until_they_are_taken(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
     got: list[tuple[str, dict[str, Any]]] = []
     statuses = [500, 302, 200]
 
@@ -325,6 +327,9 @@ async def test_commands_as_webhooks_are_signed_and_repeated_until_they_are_taken
     [command] = got[-1][1]["commands"]
     assert (got[-1][1]["pbx_id"], command["call"]) == ("pbx-1", offer["call"])
     await runner.cleanup()
+    logged = " ".join(str(vars(record)) for record in caplog.records)
+    assert "commands not delivered" in logged
+    assert SECRET not in logged and OTHER not in logged
 
 
 async def test_the_interface_answers_as_its_document_says(scene: Scene) -> None:
