@@ -57,6 +57,13 @@ def test_what_is_left_out_has_a_default(tmp_path: Path) -> None:
         ("groups:", "agent_order: alphabetical\ngroups:", 9, "agent_order", "longest_idle"),
         ("groups:", "rules: [{name: all, then: {}}]\ngroups:", 9, "rules.0", "queue is missing"),
         ("groups:", "rules: [{name: a, then: {queue: nowhere}}]\ngroups:", 9, "rules.0.then.queue", "no queue nowhere"),
+        (
+            "groups:",
+            "rules: [{name: a, when: {time_zone: UTC, time: [09:00-10:00]}, then: {queue: default}}]\ngroups:",
+            9,
+            "rules.0.when.time_zone",
+            "no date",
+        ),
         ("groups:", "queues: {a: {steps: [{after_s: 9, queue: a}]}}\ngroups:", 9, "queues", "round"),
         ("groups:", "queues: {a: {steps: [{after_s: 9}, {after_s: 1}]}}\ngroups:", 9, "queues.a", "steps"),
         ("    requirement", "    queue: nowhere\n    requirement", 8, "types.sales.queue", "no queue nowhere"),
