@@ -7,6 +7,7 @@ from cordboard_chassis.testing.deployment import eventually, rows
 from cordboard_contracts import routing, telephony
 from cordboard_contracts.telephony import FailureReason
 from routing.domain.times import milliseconds, moment
+from routing.usecases.route_work import work_item_id
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -237,19 +238,22 @@ async def test_a_talk_that_is_heard_of_late_is_written_as_it_was(centre):
     await unheard.tell(unheard.clear())
     await centre.ends(unheard.call_id, "completed")
 
-    left = unheard.connections[-1].ended_at
-    had = await rows(
-        centre.deployed.database,
-        "SELECT accepted_at, ended_at FROM assignments WHERE agent_id = 'a1001' ORDER BY accepted_at",
-    )
-    assert [tuple(row.values()) for row in had[:1]] == [(_to_ms(talk.joined_at), _to_ms(left))]
-    assert had[0]["ended_at"] < had[1]["accepted_at"], "one after the other, as the PBX saw them"
+    talked, later = [await _talk(centre, call, "a1001") for call in (unheard, heard)]
+    assert talked == tuple(moment(milliseconds(at)) for at in (talk.joined_at, unheard.connections[-1].ended_at))
+    assert talked[1] < later[0], "one after the other, as the PBX saw them"
     item = await centre.item(unheard.call_id)
-    assert datetime.fromisoformat(item["accepted_at"]) == _to_ms(talk.joined_at)
+    assert datetime.fromisoformat(item["accepted_at"]) == talked[0]
 
 
-def _to_ms(when):
-    return moment(milliseconds(when))
+async def _talk(centre, call, agent_id):
+    """From when to when the agent had the call, as it is stored."""
+    (row,) = await rows(
+        centre.deployed.database,
+        "SELECT accepted_at, ended_at FROM assignments WHERE work_item_id = :item AND agent_id = :agent",
+        item=work_item_id("call", call.call_id),
+        agent=agent_id,
+    )
+    return row["accepted_at"], row["ended_at"]
 
 
 async def test_a_transfer_frees_one_agent_and_occupies_the_other(centre):
