@@ -6,10 +6,12 @@ of its HTTP server) and ``CORDBOARD_LIVE_ASTERISK_USER``, ``_SECRET``; it has to
 
 import base64
 import contextlib
+import fcntl
 import json
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -107,6 +109,18 @@ class Phones:
                 phone.terminate()
         for phone in self.running:
             phone.wait(10)
+
+
+@contextlib.contextmanager
+def claimed() -> Iterator[Phones]:
+    """Phones, and the PBX for oneself: there is one, whoever else tests with it waits."""
+    phones = Phones()
+    with (Path(tempfile.gettempdir()) / "cordboard-live-pbx.lock").open("w") as claim:
+        fcntl.flock(claim, fcntl.LOCK_EX)
+        try:
+            yield phones
+        finally:
+            phones.stop()
 
 
 def _wait_for(port: int, phone: subprocess.Popen[bytes]) -> None:
