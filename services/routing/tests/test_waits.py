@@ -13,6 +13,10 @@ async def _wait(centre, item):
 
 
 async def test_position_and_expected_wait(centre):
+    # A skill that nothing else asks for: how fast a line moves is learned from all that ever stood in it.
+    await centre.rules(
+        {"name": "calls", "when": {"kind": ["call"]}, "then": {"queue": "default", "requirement": {"patience": 1}}}
+    )
     began = datetime.now(UTC) - timedelta(minutes=1)
     calls = [centre.call(offered_at=began + timedelta(seconds=second)) for second in range(4)]
     for call in calls:
@@ -20,7 +24,7 @@ async def test_position_and_expected_wait(centre):
         await centre.ends(call.call_id, "waiting")
     first, second, third, fourth = [await centre.item(call.call_id) for call in calls]
     assert await _wait(centre, third) == {"position": 3, "expected_s": None, "error_s": None}
-    await centre.agent("a1001")
+    await centre.agent("a1001", skills={"patience": 1})
     offer = await centre.offered(calls[0].call_id, "a1001")
     await calls[0].tell(calls[0].answer(offer))
     await centre.ends(calls[0].call_id, "accepted")
@@ -35,7 +39,7 @@ async def test_position_and_expected_wait(centre):
     await fifth.tell(fifth.offer())
     await centre.ends(fifth.call_id, "waiting")
     for call in (*calls[1:], fifth):
-        await centre.agent(f"a{call.call_id.int % 10_000_000}")
+        await centre.agent(f"a{call.call_id.int % 10_000_000}", skills={"patience": 1})
     await centre.offered(fifth.call_id)
     another = centre.call()
     await another.tell(another.offer())
