@@ -278,6 +278,36 @@ async def test_agents_who_came_and_went_while_nobody_listened_are_heard_of(
     await eventually(told)
 
 
+@pytest.mark.parametrize("start_gateway", ["virtual"], indirect=True)
+async def test_who_was_asked_and_then_given_the_customer_while_nobody_listened_is_heard_of(
+    start_gateway: StartGateway, bus: TestBus, router: Router, start_pbx: Any
+) -> None:
+    pbx = await start_pbx()
+    await start_gateway(pbx.port)
+    await eventually(lambda: connected(pbx))
+    asks = MoveHabit(1.0, MoveKind.ATTENDED, Fixed(0.0), ("2001",), Fixed(1.0))
+    await pbx.control.set_devices(
+        {DEVICES[0]: Behaviour(answer_after=Fixed(0.0), move=asks), "2001": Behaviour(answer_after=Fixed(0.0))}
+    )
+    await pbx.control.place_call(CallerScript(did=DID))
+    await bus.expect(telephony.CallAlerting, lambda e: any(c.device_id == "2001" for c in e.data.call.connections))
+    assert await pbx.control.drop_clients(refuse_s=2.0) == 1
+
+    async def given() -> bool:
+        [call] = await pbx.control.live()
+        return [(leg["device"], leg["state"]) for leg in call["legs"].values()] == [("2001", "connected")]
+
+    await eventually(given)
+    await pbx.control.agent("2001", "hang_up")
+
+    def told() -> bool:
+        [call] = router.calls.values()
+        spoke = [connection.device_id for connection in call.connections if connection.joined_at]
+        return sorted(spoke) == [DEVICES[0], "2001"] and call.state == "cleared"
+
+    await eventually(told)
+
+
 async def _talks(pbx: Any, device: str) -> bool:
     legs = [leg for call in await pbx.control.live() for leg in call["legs"].values()]
     return {"device": device, "state": "connected"} in legs

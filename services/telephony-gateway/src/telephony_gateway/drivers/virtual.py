@@ -59,6 +59,7 @@ from telephony_gateway.drivers.interface import (
     LegAlerting,
     LegAnswered,
     LegCleared,
+    LegEvent,
     LegFailed,
     LegHeld,
     LegInitiated,
@@ -387,13 +388,21 @@ def _moment_or_none(at_us: int | None) -> datetime | None:
     return None if at_us is None else moment(at_us)
 
 
-def _past_leg(past: messages.SnapshotPastLeg) -> LegAnswered | LegCleared | LegFailed:
+def _past_leg(past: messages.SnapshotPastLeg) -> LegEvent:
     named: dict[str, Any] = {"at": moment(past.at_us), "call": past.call, "leg": past.leg, "device": past.device}
-    if past.event == "leg_answered":
-        return LegAnswered(**named)
-    if past.event == "leg_ended" or past.reason is None:
-        return LegCleared(cause=past.cause, **named)
-    return LegFailed(reason=FailureReason(past.reason), cause=past.cause, **named)
+    match past.event:
+        case "leg_initiated":
+            return LegInitiated(consults=past.consults, **named)
+        case "leg_answered":
+            return LegAnswered(**named)
+        case "transferred":
+            return CallTransferred(from_leg=past.from_leg, **named)
+        case "conferenced":
+            return CallConferenced(**named)
+        case "leg_failed" if past.reason is not None:
+            return LegFailed(reason=FailureReason(past.reason), cause=past.cause, **named)
+        case _:
+            return LegCleared(cause=past.cause, **named)
 
 
 def _answer(reply: messages.Reply) -> CommandDone | CommandRefused | None:

@@ -281,11 +281,13 @@ class SnapshotPastLeg(_Part):
     """What became of a leg, lately, in a call that is up or ended lately itself."""
 
     snapshot: Literal["past_leg"]
-    event: Literal["leg_answered", "leg_failed", "leg_ended"]
+    event: Literal["leg_initiated", "leg_answered", "leg_failed", "leg_ended", "transferred", "conferenced"]
     at_us: Microseconds
     call: Id
     leg: Id
     device: Id
+    consults: Id | None = None
+    from_leg: Id | None = None
     reason: Failure | None = None
     cause: Text = ""
 

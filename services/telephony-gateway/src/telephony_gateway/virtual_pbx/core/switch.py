@@ -56,7 +56,7 @@ PARTY_PATIENCE_S = 60.0
 KEY_PAUSE_US = 200_000
 """Between two keys of one sequence."""
 
-_REMEMBERED = frozenset({"leg_answered", "leg_failed", "leg_ended"})
+_REMEMBERED = frozenset({"leg_initiated", "leg_answered", "leg_failed", "leg_ended", "transferred", "conferenced"})
 
 
 class Switch:
