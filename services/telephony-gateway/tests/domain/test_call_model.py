@@ -123,9 +123,13 @@ class CallMachine(RuleBasedStateMachine):
         if before.is_cleared:
             assert changed.is_cleared
             assert (changed.cleared_at, changed.cleared_by) == (before.cleared_at, before.cleared_by)
-        for connection in before.connections:
-            now = changed.leg(connection.leg)
+        for known in before.connections:
+            connection, now = known, changed.leg(known.leg)
             if not connection.is_live and now is not None:
+                if changed.is_cleared and now.ended_at != connection.ended_at:
+                    # Given up by our own clock later than when, as the PBX says now, the whole call was over.
+                    assert now.ended_at < connection.ended_at
+                    connection = replace(connection, ended_at=now.ended_at)
                 assert now == connection
         told = announce(before, changed)
         assert announce(changed, changed) == ()
@@ -689,3 +693,12 @@ def test_a_call_ends_when_the_pbx_says_so_though_a_leg_was_given_up_later_by_our
     call = played(call, LegCleared(at=at(9.25), call="c1", leg="x"))
     call = played(call, CallCleared(at=at(9), call="c1", by=Party.CUSTOMER))
     assert (call.cleared_at, call.connections[0].ended_at) == (at(9), at(9))
+
+
+def test_an_agent_who_was_called_when_the_customer_had_just_left_does_not_make_the_call_longer() -> None:
+    late = control.connect(offered(), assigned(), at(3.006))
+    leg = str(late.connections[0].leg)
+    told = played(late, LegAlerting(at=at(3.01), call="c1", leg=leg))
+    over = played(told, CallCleared(at=at(3), call="c1", by=Party.CUSTOMER, cause="originator cancel"))
+    (connection,) = over.connections
+    assert (over.cleared_at, connection.initiated_at, connection.alerting_at, connection.ended_at) == (at(3),) * 4

@@ -270,7 +270,11 @@ def cleared(call: Call, at: datetime, by: Party, cause: str, by_leg: str | None 
     if call.customer_left_at is not None and call.cleared_by is not None:
         by, by_leg, cause = call.cleared_by, None, call.cause or ""
     for connection in call.live():
-        call = with_connection(call, failed_leg(connection, FailureReason.CANCELLED, at))
+        over = failed_leg(connection, FailureReason.CANCELLED, at)
+        if over.answered_at is None and over.initiated_at > at:
+            # Begun by our own clock, when the customer had just left.
+            over = replace(over, initiated_at=at, alerting_at=over.alerting_at and at)
+        call = with_connection(call, over)
     # A leg that the gateway gave up by its own clock was over when the PBX says that everything was.
     for connection in call.connections:
         if connection.ended_at is not None and (connection.answered_at or connection.initiated_at) <= at:
